@@ -1,0 +1,9 @@
+"""The one kind of failure that a user can mend."""
+
+
+class UserError(Exception):
+    """Bad input, settings or surroundings.
+
+    The message is one sentence that says what is wrong, where, and what to do. The command line prints it
+    without a traceback and exits with code 1; every other exception is a defect of this program.
+    """

@@ -1,0 +1,92 @@
+"""The written record of a training: what was trained, with what, and which threshold fits which file."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+METADATA_FILE = "anomaly_metadata.json"
+
+
+class Record(BaseModel):
+    """A part of a written file: unknown fields of newer versions are kept out of the way, not refused."""
+
+    model_config = ConfigDict(extra="ignore", protected_namespaces=())
+
+
+class ConformalThreshold(Record):
+    """A threshold that flags a new normal image with probability at most `false_positive_rate`."""
+
+    false_positive_rate: float
+    threshold: float | None = Field(description="None where there are too few images for this rate.")
+    images_needed: int = Field(description="How many training images this rate takes at least.")
+
+
+class Threshold(Record):
+    """How the threshold to use was found. Scores are those of the model file that this belongs to."""
+
+    suggested: float
+    method: Literal["max", "conformal"]
+    max_train: float = Field(description="The highest score of a training cell, the rule of the stock block.")
+    conformal: list[ConformalThreshold] = []
+
+
+class TensorInfo(Record):
+    """A model's input or output. real value = scale * (stored value - zero_point) where scale is given."""
+
+    shape: list[int]
+    dtype: Literal["float32", "int8"]
+    scale: float | None = None
+    zero_point: int | None = None
+
+
+class ModelFile(Record):
+    """One artifact in the output directory."""
+
+    sha256: str
+    bytes: int
+    input: TensorInfo
+    output: TensorInfo
+    threshold: Threshold
+    profile: dict[str, Any] | None = Field(None, description="What `fomoad profile` says, for TFLite files.")
+
+
+class BackboneInfo(Record):
+    """The feature extractor and the origin of its weights."""
+
+    name: str
+    layers: list[str]
+    weights: str = Field(description="Where the weights came from: imagenet, bundled, or a file's name.")
+    weights_sha256: str
+
+
+class InputInfo(Record):
+    """What an image must look like before it reaches the model."""
+
+    height: int
+    width: int
+    channels: int
+    scaling: str
+
+
+class Grid(Record):
+    """The score grid's shape."""
+
+    rows: int
+    columns: int
+
+
+class AnomalyMetadata(Record):
+    """The content of anomaly_metadata.json."""
+
+    schema_version: int = SCHEMA_VERSION
+    nominalThresholdScore: float = Field(description="The name that Edge Impulse's stock block uses.")  # noqa: N815
+    threshold: Threshold
+    scoring_function: Literal["gmm", "patchcore"]
+    settings: dict[str, Any]
+    backbone: BackboneInfo
+    input: InputInfo
+    grid: Grid
+    training_images: int
+    versions: dict[str, str]
+    models: dict[str, ModelFile]
