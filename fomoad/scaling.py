@@ -34,7 +34,7 @@ _UNIFORM: Final[dict[str, tuple[float, float]]] = {
 
 @dataclass(frozen=True)
 class Affine:
-    """value[c] = pixel[c] * scale[c] + offset[c], the pixel's channels first reversed if `reversed_channels`."""
+    """value[c] = pixel[c] * scale[c] + offset[c], channels first reversed if `reversed_channels`."""
 
     scale: NDArray[np.float32]
     """Shape (channels,), all above 0."""
