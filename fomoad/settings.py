@@ -1,0 +1,117 @@
+"""Every training parameter, once: its name, type, default, range and help.
+
+The command line is generated from this model, and a test holds parameters.json to it.
+"""
+
+import argparse
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from fomoad.errors import UserError
+from fomoad.scaling import Scaling
+
+Backbone = Literal["mobilenet-v2-0.35", "mobilenet-v2-0.5", "mobilenet-v2-0.75", "mobilenet-v2-1.0", "resnet50"]
+ScoringFunction = Literal["gmm", "patchcore"]
+
+
+class TrainSettings(BaseModel):
+    """The parameters of a training, validated. Field names are the arguments' with underscores."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    target_device: Literal["low-power", "high-power"] = Field(
+        "low-power", description="The kind of device: picks the scoring function when that is auto."
+    )
+    scoring_function: Literal["auto", "gmm", "patchcore"] = Field(
+        "auto",
+        description="auto: gmm for low-power, patchcore for high-power. GMM is small and fits microcontrollers; "
+        "PatchCore is stronger and larger.",
+    )
+    backbone: Backbone = Field("mobilenet-v2-0.35", description="The feature extractor, pre-trained on ImageNet.")
+    weights: str = Field(
+        "auto",
+        min_length=1,
+        description="The backbone's weights: auto (cached ImageNet weights, else the bundled ones), imagenet "
+        "(downloaded where not cached), bundled, or the path of a Keras weights file.",
+    )
+    weights_resolution: Literal[96, 128, 160, 192, 224] = Field(
+        96, description="Side of the images that the MobileNetV2 ImageNet weights were trained with."
+    )
+    capacity: Literal["low", "medium", "high"] = Field(
+        "medium", description="GMM: number of mixture components and of feature dimensions."
+    )
+    layers: Literal[1, 2, 3] = Field(1, description="PatchCore: number of backbone layers that are joined.")
+    pool_size: Literal[1, 2, 3, 4, 5] = Field(
+        3, description="PatchCore: side of the average pooling over neighbouring features, 1 for none."
+    )
+    sampling_ratio: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.1, description="PatchCore: share of the training patches that is kept in the memory bank."
+    )
+    k: Annotated[int, Field(ge=1, le=50)] = Field(
+        1, description="PatchCore: number of nearest neighbours whose mean distance is a patch's score."
+    )
+    image_input_scaling: Scaling = Field(
+        "-1..1", description="How the values of the images are scaled, as parameters.json says."
+    )
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = Field(1, description="Seed of every random choice.")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_blank(cls, value: Any) -> Any:
+        return value.strip() if isinstance(value, str) else value
+
+    def scorer(self) -> ScoringFunction:
+        """The scoring function that these settings ask for, auto resolved."""
+        if self.scoring_function != "auto":
+            return self.scoring_function
+        return "gmm" if self.target_device == "low-power" else "patchcore"
+
+
+def argument_name(field: str) -> str:
+    """The command line's name of a field: --pool-size for pool_size."""
+    return "--" + field.replace("_", "-")
+
+
+def choices(field: str) -> tuple[Any, ...] | None:
+    """The values that a field is limited to, or None where a range or nothing limits it."""
+    annotation = TrainSettings.model_fields[field].annotation
+    return get_args(annotation) if get_origin(annotation) is Literal else None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Give a parser one argument for every field. Values stay strings: `from_arguments` validates them."""
+    group = parser.add_argument_group("parameters")
+    for name, field in TrainSettings.model_fields.items():
+        allowed = choices(name)
+        group.add_argument(
+            argument_name(name),
+            default=argparse.SUPPRESS,
+            metavar="{" + ",".join(map(str, allowed)) + "}" if allowed else name.rsplit("_", 1)[-1].upper(),
+            help=f"{field.description} (default: {field.default})".replace("%", "%%"),
+        )
+
+
+def from_arguments(arguments: dict[str, Any]) -> TrainSettings:
+    """Validate the values that the command line gave; fields that it did not give keep their defaults.
+
+    Raises UserError that names the first argument at fault, its value and what is allowed.
+    """
+    given = {name: arguments[name] for name in TrainSettings.model_fields if name in arguments}
+    for name, value in given.items():
+        allowed = choices(name)
+        if allowed and isinstance(allowed[0], int) and isinstance(value, str) and value.strip().isascii():
+            given[name] = int(value) if value.strip().isdigit() else value
+    try:
+        return TrainSettings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        allowed = choices(name)
+        rule = f"use one of {', '.join(map(str, allowed))}" if allowed else _lower_first(first["msg"])
+        shown = repr(given[name])[:100]
+        raise UserError(f"{argument_name(name)} cannot be {shown}: {rule}.") from error
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
