@@ -1,6 +1,117 @@
-"""The command line: one function a command."""
+"""The command line: one function a command, exit codes, and messages instead of tracebacks."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import fomoad
+from fomoad.errors import UserError
+
+USER_ERROR = 1
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run one command and return the exit code."""
-    raise NotImplementedError(arguments)
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are UserErrors, so that they end like every other bad input."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message[:1].upper()}{message[1:]}; see {self.prog} --help.")
+
+
+@dataclass(frozen=True)
+class _Command:
+    """A command: what --help says, how its arguments are declared, and what runs it.
+
+    With `ignores_unknown`, arguments that it does not know are named in the log and passed over.
+    """
+
+    help: str
+    declare: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], None]
+    ignores_unknown: bool = False
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code: 0, or 1 after a sentence that says what is wrong."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    _survive_any_locale()
+    try:
+        _run(list(arguments))
+    except UserError as error:
+        print(f"fomoad: {error}", file=sys.stderr, flush=True)
+        return USER_ERROR
+    except MemoryError:
+        print("fomoad: The memory is used up: lower --memory-limit or give more memory.", file=sys.stderr, flush=True)
+        return USER_ERROR
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return USER_ERROR
+    return 0
+
+
+def _run(arguments: list[str]) -> None:
+    parser = _Parser(prog="fomoad", description=fomoad.__doc__, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"fomoad {fomoad.__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    parsers = {}
+    for name, command in COMMANDS.items():
+        parsers[name] = commands.add_parser(name, help=command.help, description=command.help, allow_abbrev=False)
+        command.declare(parsers[name])
+    if arguments and arguments[0] in parsers:
+        arguments = [arguments[0], *_joined(parsers[arguments[0]], arguments[1:])]
+    parsed, unknown = parser.parse_known_args(arguments)
+    command = COMMANDS[parsed.command]
+    if unknown and not command.ignores_unknown:
+        parsers[parsed.command].error(f"unknown arguments: {' '.join(unknown)}")
+    if unknown:
+        print(f"Ignoring unknown arguments: {' '.join(unknown)}", flush=True)
+    command.run(parsed)
+
+
+def _joined(parser: argparse.ArgumentParser, arguments: list[str]) -> list[str]:
+    """Write `--name value` as `--name=value`, so that values like -1..1 are not taken for arguments."""
+    takes_value = {option for action in parser._actions if action.nargs is None for option in action.option_strings}
+    joined: list[str] = []
+    pending = iter(arguments)
+    for argument in pending:
+        value = next(pending, None) if argument in takes_value else None
+        joined.append(argument if value is None else f"{argument}={value}")
+    return joined
+
+
+def _survive_any_locale() -> None:
+    """Print names of any alphabet even where the locale knows ASCII only."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _declare_train(parser: argparse.ArgumentParser) -> None:
+    from fomoad import settings
+
+    parser.add_argument("--info-file", "--input-file", type=Path, help="the block's train_input.json (optional)")
+    parser.add_argument("--data-directory", type=Path, required=True, help="folder with X_split_train.npy")
+    parser.add_argument("--out-directory", type=Path, required=True, help="folder that the models are written to")
+    settings.add_arguments(parser)
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    from fomoad import settings
+
+    validated = settings.from_arguments(vars(arguments))
+    from fomoad.training import train
+
+    train(validated, arguments.data_directory, arguments.out_directory, arguments.info_file)
+
+
+COMMANDS: dict[str, _Command] = {
+    "train": _Command(
+        "Train on a data directory of good images and write models and a threshold.",
+        _declare_train,
+        _train,
+        ignores_unknown=True,
+    ),
+}

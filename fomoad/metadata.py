@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fomoad.runtime import TensorSpec
+
 SCHEMA_VERSION = 1
 METADATA_FILE = "anomaly_metadata.json"
 
@@ -39,6 +41,11 @@ class TensorInfo(Record):
     scale: float | None = None
     zero_point: int | None = None
 
+    @classmethod
+    def of(cls, spec: TensorSpec) -> "TensorInfo":
+        """The record of a loaded model's tensor."""
+        return cls.model_validate(spec, from_attributes=True)
+
 
 class ModelFile(Record):
     """One artifact in the output directory."""
@@ -48,7 +55,7 @@ class ModelFile(Record):
     input: TensorInfo
     output: TensorInfo
     threshold: Threshold
-    profile: dict[str, Any] | None = Field(None, description="What `fomoad profile` says, for TFLite files.")
+    profile: dict[str, Any] | None = Field(default=None, description="What `fomoad profile` says, for TFLite files.")
 
 
 class BackboneInfo(Record):

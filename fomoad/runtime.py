@@ -96,7 +96,14 @@ def load_model(path: str | Path) -> GridModel:
 
 
 def _load_tflite(path: Path) -> GridModel:
-    content = path.read_bytes()
+    return load_tflite(path.read_bytes(), path)
+
+
+def load_tflite(content: bytes, path: Path) -> GridModel:
+    """Load a TFLite model's bytes; `path` names it in messages. The output may be of any shape.
+
+    Raises UserError for bytes that are no TFLite model of one input and one output.
+    """
     if content[4:8] != b"TFL3":
         raise UserError(f"{path} is not a TFLite model: its content is of another kind or damaged.")
     interpreter_class = _tflite_interpreter_class()

@@ -54,6 +54,21 @@ class TrainSettings(BaseModel):
     image_input_scaling: Scaling = Field(
         "-1..1", description="How the values of the images are scaled, as parameters.json says."
     )
+    threshold_method: Literal["max", "conformal"] = Field(
+        "max",
+        description="How the suggested threshold is found: max, the highest training score, or conformal, which "
+        "keeps the false-positive rate.",
+    )
+    false_positive_rate: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.05, description="Share of new normal images that a conformal threshold may flag."
+    )
+    score_scale: Literal["raw", "threshold"] = Field(
+        "raw",
+        description="raw: scores as the scoring function gives them; threshold: divided so that 1 is the threshold.",
+    )
+    memory_limit: Annotated[int, Field(ge=64, le=2**20)] = Field(
+        512, description="MiB of features that are kept in memory; more are selected in pieces or computed again."
+    )
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = Field(1, description="Seed of every random choice.")
 
     @field_validator("*", mode="before")

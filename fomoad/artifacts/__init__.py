@@ -1,0 +1,1 @@
+"""What a training leaves behind: one file a format, written whole or not at all."""

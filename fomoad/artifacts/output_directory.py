@@ -1,0 +1,92 @@
+"""The output directory: one run at a time, and all files of a run or none."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from fomoad.errors import UserError
+
+STAGING: Final = ".fomoad-unfinished"
+"""Where files are written before they are renamed; a leftover of a killed run is removed by the next."""
+
+
+@contextmanager
+def reserve(directory: Path) -> Iterator[None]:
+    """Make the directory, check that it can be written, and keep other runs out until the end.
+
+    Raises UserError where it cannot be made or written, or another run holds it. A directory that this made is
+    removed again where the run fails.
+    """
+    made = _make(directory)
+    try:
+        handle = os.open(directory, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UserError(
+                    f"Another run is writing to the output directory {directory}: wait for it or give another."
+                ) from error
+            _check_writable(directory)
+            yield
+        finally:
+            os.close(handle)
+    except BaseException:
+        for folder in made:
+            if not any(folder.iterdir()):
+                folder.rmdir()
+        raise
+
+
+def publish(directory: Path, files: Mapping[str, bytes]) -> None:
+    """Write files beside their places, then rename them there, the last one last.
+
+    Raises UserError where the disk is full or refuses; the directory is then as it was.
+    """
+    staging = directory / STAGING
+    try:
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir()
+        for name, content in files.items():
+            with (staging / name).open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        for name in files:
+            (staging / name).replace(directory / name)
+    except OSError as error:
+        needed = sum(map(len, files.values())) / 2**20
+        raise UserError(
+            f"The output directory {directory} could not be written ({error.strerror}): {needed:.1f} MiB must be free "
+            "and writable there; earlier files are untouched."
+        ) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _make(directory: Path) -> list[Path]:
+    """Make a folder and its parents, and return those that were made, the deepest first."""
+    missing = [folder for folder in (directory, *directory.parents) if not folder.exists()]
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"The output directory {directory} cannot be made ({error.strerror}): give a folder that can be written."
+        ) from error
+    return missing
+
+
+def _check_writable(directory: Path) -> None:
+    staging = directory / STAGING
+    try:
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir()
+        staging.rmdir()
+    except OSError as error:
+        raise UserError(
+            f"The output directory {directory} cannot be written ({error.strerror}): give another or mend that."
+        ) from error

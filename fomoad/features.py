@@ -1,0 +1,84 @@
+"""Images to a grid of feature vectors: backbone layers brought to one grid, joined and pooled."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from fomoad import network
+from fomoad.network import Network, Ranges
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """Average pooling of the joined features over size x size cells.
+
+    With `valid` the window never leaves the grid, which shrinks; else it keeps the grid's shape and averages
+    over the cells that are there.
+    """
+
+    size: int
+    stride: int = 1
+    valid: bool = False
+
+    @property
+    def padding(self) -> str:
+        """The name that TensorFlow has for it."""
+        return "VALID" if self.valid else "SAME"
+
+
+STOCK_POOLING = Pooling(size=3, stride=2, valid=True)
+"""The pooling of Edge Impulse's GMM block: a grid of (side / 8) / 2 - 1 cells a side."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """How a network's outputs become one feature vector a cell.
+
+    All outputs are resized to the grid of the network's output `grid_of`, joined along the channels in the
+    network's order, and pooled.
+    """
+
+    network: Network
+    grid_of: str
+    pooling: Pooling
+
+    def graph(self, images: tf.Tensor, ranges: Ranges | None = None) -> tf.Tensor:
+        """Features (N, rows, columns, D) of images (N, height, width, channels), as TensorFlow operations."""
+        outputs = network.run(self.network, images, ranges)
+        rows, columns = outputs[self.grid_of].shape[1:3]
+        joined = [_resize(outputs[name], rows, columns) for name in self.network.outputs]
+        features = joined[0] if len(joined) == 1 else tf.concat(joined, axis=-1)
+        if self.pooling.size == 1 and self.pooling.stride == 1:
+            return features
+        return tf.nn.avg_pool2d(features, self.pooling.size, self.pooling.stride, self.pooling.padding)
+
+    def extractor(self) -> "Extractor":
+        """Compile the float features for batches of any size."""
+        height, width, channels = self.network.input_shape
+        signature = tf.TensorSpec((None, height, width, channels), tf.float32)
+        return Extractor(tf.function(self.graph, input_signature=[signature]))
+
+
+class Extractor:
+    """Computes features of arrays: images (N, height, width, channels) to features (N, rows, columns, D)."""
+
+    def __init__(self, function: tf.types.experimental.PolymorphicFunction) -> None:
+        self._function = function
+
+    def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Compute the features of one batch."""
+        features: NDArray[np.float32] = self._function(tf.constant(images)).numpy()
+        return features
+
+
+def _resize(tensor: tf.Tensor, rows: int, columns: int) -> tf.Tensor:
+    if tuple(tensor.shape[1:3]) == (rows, columns):
+        return tensor
+    if tensor.shape[1] >= 2 * rows - 1 and tensor.shape[2] >= 2 * columns - 1:
+        # Bilinear resizing would skip every other cell of a finer grid; averaging uses all of them.
+        tensor = tf.nn.avg_pool2d(tensor, 2, 2, "SAME")
+        if tuple(tensor.shape[1:3]) == (rows, columns):
+            return tensor
+    return tf.image.resize(tensor, (rows, columns), method="bilinear")

@@ -1,0 +1,197 @@
+"""Fitting a scorer to a set of training images, and scoring those images as new ones would be."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fomoad import threshold
+from fomoad.coreset import composable_k_center
+from fomoad.dataset import Images
+from fomoad.detector import Scorer
+from fomoad.errors import UserError
+from fomoad.progress import log, step, track
+from fomoad.scorers import gmm
+from fomoad.scorers.gmm import Capacity, GmmScorer
+from fomoad.scorers.patchcore import PatchCoreScorer
+from fomoad.scorers.standardisation import Standardisation, standardisation
+
+Array = NDArray[np.float32]
+Extract = Callable[[Array], Array]
+"""Images (N, height, width, channels) to features (N, rows, columns, D)."""
+
+FOLDS: Final = 5
+"""Parts that the images are split into for scores by a mixture that was not fitted on them."""
+MAX_CELLS: Final = 40_000
+"""The mixture is fitted on at most this many cells, chosen uniformly."""
+MAX_BANK: Final = 20_000
+"""Entries of a memory bank at most: with 96 features, a model of 8 MB."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A scorer and the image scores (N,) of its training images.
+
+    `train_scores` are what the threshold of the stock rule is the highest of; `held_out_scores` come from scorers
+    that never saw the image.
+    """
+
+    scorer: Scorer
+    train_scores: Array
+    held_out_scores: Array
+
+
+class FeatureSource:
+    """The features of all training images, in batches, computed anew in each pass or kept where memory allows."""
+
+    def __init__(self, images: Images, extract: Extract, memory_limit: int) -> None:
+        self.images = images
+        self._extract = extract
+        self._memory_limit = memory_limit
+        self._kept: list[tuple[slice, Array]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batches(self, what: str) -> Iterator[tuple[slice, Array]]:
+        """Yield (rows, features (n, rows, columns, D)), showing progress under the name `what`."""
+        if self._kept is not None:
+            yield from track(self._kept, what, len(self), _batch_size)
+            return
+        kept: list[tuple[slice, Array]] | None = []
+        size = 0
+        computed = ((rows, self._extract(images)) for rows, images in self.images.batches())
+        for rows, features in track(computed, what, len(self), _batch_size):
+            size += features.nbytes
+            if size > self._memory_limit:
+                kept = None
+            if kept is not None:
+                kept.append((rows, features))
+            yield rows, features
+        self._kept = kept
+
+
+def fit_gmm(source: FeatureSource, groups: list[str], capacity: Capacity, seed: int) -> Fit:
+    """Fit a mixture, and one more for each fold of the images, which scores that fold."""
+    cells, owners = _sample_cells(source, seed)
+    if len(cells) < 2 * capacity.components:
+        raise UserError(
+            f"The training images give {len(cells)} cells, too few for {capacity.components} mixture components: "
+            "add images, make them larger, or lower --capacity."
+        )
+    with step(f"Fitting a mixture of {capacity.components} Gaussians to {len(cells)} cells"):
+        scorer = gmm.fit(cells, capacity, seed)
+    fold_of = threshold.folds(groups, FOLDS, seed)
+    held_out = [
+        _fit_without(cells, fold_of[owners] != fold, capacity, seed, f"fold {fold + 1} of {fold_of.max() + 1}")
+        for fold in range(int(fold_of.max()) + 1)
+    ]
+    train_scores, held_out_scores = (np.empty(len(source), np.float32) for _ in range(2))
+    for rows, features in source.batches("Scoring training images"):
+        train_scores[rows] = _image_scores(scorer.score(features))
+        for fold, other in enumerate(held_out):
+            mine = np.flatnonzero(fold_of[rows] == fold)
+            if len(mine):
+                held_out_scores[rows.start + mine] = _image_scores(other.score(features[mine]))
+    return Fit(scorer, train_scores, held_out_scores)
+
+
+def fit_patchcore(
+    source: FeatureSource, groups: list[str], sampling_ratio: float, k: int, seed: int, memory_limit: int
+) -> Fit:
+    """Select a memory bank, then score every image without the bank entries of its own sample.
+
+    These scores are held out in the way that matters: what an image itself put into the bank does not count.
+    They tend to be too high rather than too low, because nothing takes the removed entries' place.
+    """
+    _, group_of = np.unique(np.asarray(groups), return_inverse=True)
+    if group_of.max() == 0:
+        raise UserError("All training images are of one sample: PatchCore needs images of at least two good parts.")
+    standardise, bank, owners = _select_bank(source, sampling_ratio, seed, memory_limit)
+    scorer = PatchCoreScorer(standardise, bank, group_of[owners].astype(np.int64), min(k, len(bank)))
+    scores = np.empty(len(source), np.float32)
+    for rows, features in source.batches("Scoring training images"):
+        for row, grid in zip(range(rows.start, rows.stop), features, strict=True):
+            scores[row] = scorer.score(grid, int(group_of[row])).max()
+    return Fit(scorer, scores, scores)
+
+
+def _select_bank(
+    source: FeatureSource, ratio: float, seed: int, memory_limit: int
+) -> tuple[Standardisation, Array, NDArray[np.int64]]:
+    """The features' scaling, the bank (M, D) of scaled patches, and the image (M,) of each entry."""
+    standardise, grid = _measure_features(source)
+    patches = len(source) * grid
+    count = min(max(1, round(ratio * patches)), MAX_BANK)
+    if count == MAX_BANK:
+        log(f"The memory bank is limited to {MAX_BANK} of {patches} patches.")
+    shards = _shards(source, standardise, memory_limit)
+    with step(f"Selecting {count} of {patches} patches for the memory bank"):
+        bank, indices = composable_k_center(shards, count, seed)
+    return standardise, bank, indices // grid
+
+
+def _measure_features(source: FeatureSource) -> tuple[Standardisation, int]:
+    """The features' mean and standard deviation over all training patches, as a scaling, and the cells of a grid."""
+    count, total, squares = 0, np.zeros(1), np.zeros(1)
+    grid = 0
+    for _, features in source.batches("Extracting features"):
+        cells = features.reshape(-1, features.shape[-1]).astype(np.float64)
+        grid = features.shape[1] * features.shape[2]
+        count += len(cells)
+        total = total + cells.sum(axis=0)
+        squares = squares + (cells**2).sum(axis=0)
+    mean = total / count
+    return standardisation(mean, np.sqrt(np.maximum(squares / count - mean**2, 0))), grid
+
+
+def _shards(source: FeatureSource, standardise: Standardisation, memory_limit: int) -> Iterator[Array]:
+    """All scaled patches (n, D) in order, in pieces of at most about `memory_limit` bytes."""
+    pending: list[Array] = []
+    size = 0
+    for _, features in source.batches("Reading features"):
+        patches = standardise(features.reshape(-1, features.shape[-1]))
+        if pending and size + patches.nbytes > memory_limit:
+            yield np.concatenate(pending)
+            pending, size = [], 0
+        pending.append(patches)
+        size += patches.nbytes
+    yield np.concatenate(pending)
+
+
+def _sample_cells(source: FeatureSource, seed: int) -> tuple[Array, NDArray[np.int64]]:
+    """At most MAX_CELLS feature vectors (n, D), as many from each image, and the image (n,) of each."""
+    random = np.random.default_rng(seed)
+    chosen, owners = [], []
+    for rows, features in source.batches("Extracting features"):
+        count, per_image, dimensions = len(features), features.shape[1] * features.shape[2], features.shape[3]
+        quota = _quota(rows, len(source), per_image)
+        cells = features.reshape(count, per_image, dimensions)
+        for row, (grid, take) in enumerate(zip(cells, quota, strict=True), rows.start):
+            picks = random.permutation(per_image)[:take]
+            chosen.append(grid[picks])
+            owners.append(np.full(take, row))
+    return np.concatenate(chosen), np.concatenate(owners)
+
+
+def _quota(rows: slice, images: int, per_image: int) -> NDArray[np.int64]:
+    """How many cells to take from each image of a batch, so that MAX_CELLS are spread evenly over all images."""
+    total = min(MAX_CELLS, images * per_image)
+    edges = np.arange(rows.start, rows.stop + 1) * total // images
+    return np.diff(edges)
+
+
+def _fit_without(cells: Array, kept: NDArray[np.bool_], capacity: Capacity, seed: int, name: str) -> GmmScorer:
+    with step(f"Fitting {name}, for thresholds"):
+        return gmm.fit(cells[kept], capacity, seed)
+
+
+def _image_scores(grids: Array) -> Array:
+    scores: Array = grids.max(axis=(1, 2))
+    return scores
+
+
+def _batch_size(batch: tuple[slice, Array]) -> int:
+    return len(batch[1])

@@ -1,0 +1,1 @@
+"""Scoring functions: how unlike the training images' features a feature vector is, one file each."""
