@@ -173,11 +173,13 @@ def open_array(path: Path) -> ArrayFile | None:
     try:
         if path.stat().st_size == 0:
             return None
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-        if not isinstance(mapped, np.memmap):
-            raise ValueError("it is an npz archive")
+        file = path.open("rb")
+        if file.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
+            raise ValueError("it does not begin as an npy file does")
+        with np.errstate(over="ignore"):  # a header may claim more bytes than can be counted; mapping them fails
+            mapped = np.lib.format.open_memmap(path, mode="r")
         fortran = bool(mapped.flags.f_contiguous and not mapped.flags.c_contiguous)
-        return ArrayFile(path, path.open("rb"), mapped.dtype, mapped.shape, mapped.offset, fortran)
+        return ArrayFile(path, file, mapped.dtype, mapped.shape, mapped.offset, fortran)
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror or error}): give an existing npy file.") from error
     except (ValueError, EOFError, TypeError, SyntaxError, OverflowError, MemoryError, RecursionError) as error:

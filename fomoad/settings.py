@@ -124,7 +124,7 @@ def from_arguments(arguments: dict[str, Any]) -> TrainSettings:
         name = str(first["loc"][0])
         allowed = choices(name)
         rule = f"use one of {', '.join(map(str, allowed))}" if allowed else _lower_first(first["msg"])
-        shown = repr(given[name])[:100]
+        shown = repr(arguments[name])[:100]
         raise UserError(f"{argument_name(name)} cannot be {shown}: {rule}.") from error
 
 

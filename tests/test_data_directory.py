@@ -73,9 +73,7 @@ def test_more_rows_than_the_first_header_has_digits_for(tmp_path: Path) -> None:
     assert np.load(tmp_path / "X_split_train.npy", allow_pickle=False).shape == (1234, 1, 1, 1)
 
 
-def test_partly_missing_masks_are_left_out_with_a_warning(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_partly_missing_masks_are_left_out_with_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_data_directory(tmp_path, _samples(2), _samples(4, anomalies=2), "0..1")
     assert (tmp_path / "masks_split_test.npy").exists()
     test = [*_samples(3, anomalies=2), Sample(np.zeros((6, 4, 3)), True, "bare.png")]
