@@ -107,11 +107,43 @@ def _train(arguments: argparse.Namespace) -> None:
     train(validated, arguments.data_directory, arguments.out_directory, arguments.info_file)
 
 
+def _declare_test(parser: argparse.ArgumentParser) -> None:
+    from fomoad.scaling import SCALINGS
+
+    parser.add_argument("--model", type=Path, required=True, help="a .tflite, .onnx or saved_model.zip file")
+    parser.add_argument("--data-directory", type=Path, required=True, help="folder with X_split_test.npy")
+    parser.add_argument("--report-directory", type=Path, required=True, help="folder for results.json, report.html")
+    parser.add_argument("--threshold", type=float, help="default: the one in anomaly_metadata.json beside the model")
+    parser.add_argument("--anomaly-label", action="append", default=[], help="a class that is an anomaly; repeatable")
+    parser.add_argument("--normal-label", action="append", default=[], help="a class of good parts; repeatable")
+    parser.add_argument("--info-file", type=Path, help="the block's train_input.json (optional)")
+    parser.add_argument(
+        "--image-input-scaling", choices=SCALINGS, help="default: the one in anomaly_metadata.json beside the model"
+    )
+
+
+def _test(arguments: argparse.Namespace) -> None:
+    from fomoad.testing import LabelNames, run
+
+    run(
+        arguments.model,
+        arguments.data_directory,
+        arguments.report_directory,
+        arguments.threshold,
+        LabelNames(arguments.anomaly_label, arguments.normal_label),
+        arguments.image_input_scaling,
+        arguments.info_file,
+    )
+
+
 COMMANDS: dict[str, _Command] = {
     "train": _Command(
         "Train on a data directory of good images and write models and a threshold.",
         _declare_train,
         _train,
         ignores_unknown=True,
+    ),
+    "test": _Command(
+        "Run a model file over the test images and write results.json and report.html.", _declare_test, _test
     ),
 }

@@ -11,6 +11,7 @@ from pydantic import Field
 from fomoad import metrics
 from fomoad.metadata import BackboneInfo, Grid, InputInfo, Record, Threshold
 from fomoad.pixel_metrics import count_pixels
+from fomoad.runtime import Format
 
 SCHEMA_VERSION = 1
 ANOMALY: Final = "anomaly"
@@ -21,7 +22,7 @@ class ModelSummary(Record):
     """The model file that was tested, and how it was trained where its metadata lie beside it."""
 
     file: str
-    format: Literal["tflite", "onnx", "saved_model"]
+    format: Format
     sha256: str
     bytes: int
     input_type: str

@@ -26,7 +26,8 @@ def palette() -> NDArray[np.uint8]:
     levels = np.linspace(0, 1, LEVELS)
     channels = [np.interp(levels, _STOPS, values) for values in zip(*_RGB, strict=True)]
     opacity = 255 * (_FAINTEST + (_STRONGEST - _FAINTEST) * levels**1.3)
-    return np.round(np.stack([*channels, opacity], axis=1)).astype(np.uint8)
+    table: NDArray[np.uint8] = np.round(np.stack([*channels, opacity], axis=1)).astype(np.uint8)
+    return table
 
 
 def colours(scores: ArrayLike, threshold: float) -> NDArray[np.uint8]:
@@ -34,4 +35,5 @@ def colours(scores: ArrayLike, threshold: float) -> NDArray[np.uint8]:
     values = np.asarray(scores, np.float64)
     share = values / (FULL_AT * threshold) if threshold > 0 else np.ones_like(values)
     levels = np.clip(np.floor(share * LEVELS), 0, LEVELS - 1).astype(np.int64)
-    return palette()[levels]
+    coloured: NDArray[np.uint8] = palette()[levels]
+    return coloured

@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +18,8 @@ from fomoad.errors import UserError
 
 Run = Callable[[NDArray[Any]], NDArray[Any]]
 """One image (1, H, W, C) to one grid (1, rows, columns), both in the model's stored types."""
+
+Format = Literal["tflite", "onnx", "saved_model"]
 
 MOST_THREADS = 4
 """A model of this size gains nothing from more."""
@@ -53,7 +55,7 @@ class TensorSpec:
 class GridModel:
     """A loaded model file: `score(images)` gives a grid of anomaly scores per image."""
 
-    def __init__(self, file_format: str, input_spec: TensorSpec, output_spec: TensorSpec, run: Run) -> None:
+    def __init__(self, file_format: Format, input_spec: TensorSpec, output_spec: TensorSpec, run: Run) -> None:
         self.format = file_format
         self.input = input_spec
         self.output = output_spec

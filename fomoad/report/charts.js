@@ -1,0 +1,158 @@
+// The charts, as SVG drawn in units of pixels of a fixed width that the page stretches.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function draw(tag, attributes, parent, text) {
+  const element = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  if (text !== undefined) element.textContent = text;
+  parent?.append(element);
+  return element;
+}
+
+function chart(id, chartWidth, chartHeight, label) {
+  const svg = draw("svg", { viewBox: `0 0 ${chartWidth} ${chartHeight}`, role: "img", "aria-label": label });
+  byId(id).append(svg);
+  return svg;
+}
+
+/** Round steps for an axis from 0 to `end`, about `count` of them. */
+function ticks(end, count) {
+  const rough = end / count;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((size) => size >= rough);
+  return Array.from({ length: Math.floor(end / step + 1e-9) + 1 }, (_, index) => index * step);
+}
+
+/** The histogram, drawn anew where its width changes. Returns the function that moves its threshold. */
+function histogram(end, choose) {
+  const place = byId("histogram");
+  let move = () => {};
+  let threshold = 0;
+  new ResizeObserver(() => {
+    if (place.clientWidth < 100 || place.clientWidth === place.firstChild?.clientWidth) return;
+    place.replaceChildren();
+    move = drawHistogram(place.clientWidth, end, choose);
+    move(threshold);
+  }).observe(place);
+  return (value) => {
+    threshold = value;
+    move(threshold);
+  };
+}
+
+/** Mirrored histograms: anomalies up, normal images down, each as a share of its class. */
+function drawHistogram(w, end, choose) {
+  const [h, left, right, middle, half] = [268, 4, 10, 120, 104];
+  const bins = Math.round(w / 11);
+  const svg = chart("histogram", w, h, "Histogram of the image scores of both classes, with the threshold");
+  const x = (score) => left + (Math.min(score, end) / end) * (w - left - right);
+  const groups = [
+    { name: "anomaly", kind: true, sign: -1 },
+    { name: "normal", kind: false, sign: 1 },
+    { name: "no label", kind: null, sign: 1 },
+  ].map((group) => ({ ...group, scores: images.filter((i) => i.anomalous === group.kind).map((i) => i.score) }))
+    .filter((group) => group.scores.length && (group.kind !== null || images.every((i) => i.anomalous === null)));
+
+  for (const tick of ticks(end, w / 80)) {
+    draw("line", { class: "grid", x1: x(tick), x2: x(tick), y1: middle - half, y2: middle + half }, svg);
+    draw("text", { class: "tick", x: x(tick), y: h - 24, "text-anchor": tick ? "middle" : "start" }, svg, short(tick));
+  }
+  const counts = groups.map(({ scores }) => {
+    const count = new Array(bins).fill(0);
+    for (const score of scores) count[Math.min(bins - 1, Math.floor((score / end) * bins))]++;
+    return count;
+  });
+  const highest = Math.max(...counts.map((count, g) => Math.max(...count) / groups[g].scores.length));
+  groups.forEach((group, g) => {
+    const layer = draw("g", { class: `series series-${group.name.replace(" ", "-")}` }, svg);
+    counts[g].forEach((count, bin) => {
+      if (!count) return;
+      const size = Math.max(1.5, (count / group.scores.length / highest) * half);
+      const from = x((bin / bins) * end);
+      const bar = draw("rect", {
+        x: from + 0.5, width: x(((bin + 1) / bins) * end) - from - 1,
+        y: group.sign < 0 ? middle - size : middle, height: size,
+      }, layer);
+      draw("title", {}, bar, `${count} × ${group.name}, score ${short((bin / bins) * end)} to ${short(((bin + 1) / bins) * end)}`);
+    });
+    draw("text", { class: "series-name", x: w - right, y: group.sign < 0 ? 22 : middle + half - 4, "text-anchor": "end" },
+      layer, `${group.name} (${group.scores.length})`);
+  });
+  draw("line", { class: "axis", x1: left, x2: w - right, y1: middle, y2: middle }, svg);
+  draw("text", { class: "tick", x: w / 2, y: h - 4, "text-anchor": "middle" }, svg, "score");
+
+  const line = draw("g", { class: "threshold" }, svg);
+  draw("line", { x1: 0, x2: 0, y1: middle - half - 6, y2: middle + half + 6 }, line);
+  draw("circle", { cx: 0, cy: middle - half - 6, r: 4 }, line);
+  const toScore = (event) => {
+    const box = svg.getBoundingClientRect();
+    const at = ((event.clientX - box.left) / box.width) * w;
+    return (Math.max(0, Math.min(1, (at - left) / (w - left - right)))) * end;
+  };
+  svg.addEventListener("pointerdown", (event) => {
+    svg.setPointerCapture(event.pointerId);
+    choose(toScore(event));
+  });
+  svg.addEventListener("pointermove", (event) => {
+    if (svg.hasPointerCapture(event.pointerId)) choose(toScore(event));
+  });
+  return (threshold) => line.setAttribute("transform", `translate(${x(threshold)} 0)`);
+}
+
+/** A curve in the unit square with a marker; returns the function that moves the marker (null hides it). */
+function curve(id, label, xName, yName, points, diagonal) {
+  const [w, h, left, top, size] = [300, 262, 38, 8, 216];
+  const svg = chart(id, w, h, label);
+  const x = (value) => left + value * (w - left - 12);
+  const y = (value) => top + (1 - value) * size;
+  for (const tick of [0, 0.25, 0.5, 0.75, 1]) {
+    draw("line", { class: "grid", x1: x(tick), x2: x(tick), y1: y(0), y2: y(1) }, svg);
+    draw("line", { class: "grid", x1: x(0), x2: x(1), y1: y(tick), y2: y(tick) }, svg);
+    draw("text", { class: "tick", x: x(tick), y: y(0) + 14, "text-anchor": "middle" }, svg, tick);
+    draw("text", { class: "tick", x: left - 6, y: y(tick) + 3.5, "text-anchor": "end" }, svg, tick);
+  }
+  draw("text", { class: "tick", x: x(0.5), y: h - 5, "text-anchor": "middle" }, svg, xName);
+  draw("text", { class: "tick", transform: `translate(10 ${y(0.5)}) rotate(-90)`, "text-anchor": "middle" }, svg, yName);
+  if (diagonal) draw("line", { class: "chance", x1: x(0), y1: y(0), x2: x(1), y2: y(1) }, svg);
+  draw("path", { class: "curve", d: points.map(([a, b], i) => `${i ? "L" : "M"}${x(a).toFixed(2)} ${y(b).toFixed(2)}`).join("") }, svg);
+  const marker = draw("circle", { class: "marker", r: 5 }, svg);
+  return (point) => {
+    marker.setAttribute("visibility", point ? "visible" : "hidden");
+    if (point) {
+      marker.setAttribute("cx", x(point[0]));
+      marker.setAttribute("cy", y(point[1]));
+    }
+  };
+}
+
+/** Both curves, or the reason why there is none. Returns the function that shows a threshold's figures. */
+function curves() {
+  const { curves: known, undefined: reasons } = results;
+  let moveRoc = () => {};
+  let movePr = () => {};
+  if (results.auroc !== null) {
+    const points = known.false_positive_rate.map((rate, i) => [rate, known.recall[i]]);
+    moveRoc = curve("roc", "ROC curve with the current threshold marked", "false positive rate", "recall", [[0, 0], ...points], true);
+    byId("roc-area").textContent = `AUROC ${share(results.auroc)}`;
+  } else {
+    byId("roc").append(make("p", { class: "reason" }, `No curve: ${reasons.auroc}.`));
+  }
+  if (results.average_precision !== null) {
+    const points = known.recall.map((recall, i) => [recall, known.precision[i]]);
+    movePr = curve("pr", "Precision over recall with the current threshold marked", "recall", "precision", points, false);
+    byId("pr-area").textContent = `AP ${share(results.average_precision)}`;
+  } else {
+    byId("pr").append(make("p", { class: "reason" }, `No curve: ${reasons.average_precision}.`));
+  }
+  return ({ precision, recall, falsePositiveRate }) => {
+    moveRoc(recall === null || falsePositiveRate === null ? null : [falsePositiveRate, recall]);
+    movePr(recall === null || precision === null ? null : [recall, precision]);
+    if (results.auroc !== null) {
+      byId("roc-hint").textContent = `Now: recall ${share(recall)} at a false positive rate of ${share(falsePositiveRate)}.`;
+    }
+    if (results.average_precision !== null) {
+      byId("pr-hint").textContent = precision === null ? "Now: nothing is called anomalous." : `Now: precision ${share(precision)} at a recall of ${share(recall)}.`;
+    }
+  };
+}

@@ -1,0 +1,122 @@
+// A grid of scores over a picture: drawn on a canvas, read by pointer, touch or arrow keys.
+
+const tooltip = byId("tooltip");
+
+function colourOf(score, threshold) {
+  const levels = pictures.palette.length;
+  const level = threshold > 0 ? Math.floor((score / (pictures.fullAt * threshold)) * levels) : levels;
+  return pictures.palette[Math.max(0, Math.min(levels - 1, level))];
+}
+
+/** Draw one image's cells. The canvas covers the picture; its edges between cells fall on whole pixels. */
+function drawGrid(canvas, row, { threshold, overlay, opacity }) {
+  const scale = window.devicePixelRatio || 1;
+  const [w, h] = [Math.round(canvas.clientWidth * scale), Math.round(canvas.clientHeight * scale)];
+  if (canvas.width !== w || canvas.height !== h) [canvas.width, canvas.height] = [w, h];
+  const context = canvas.getContext("2d");
+  context.clearRect(0, 0, w, h);
+  if (!overlay) return;
+  const cells = cellsOf(row);
+  const line = scale * Math.max(1, Math.min(2, canvas.clientWidth / columns / 9));
+  const flagged = [];
+  for (let index = 0; index < cells.length; index++) {
+    const [r, c] = [Math.floor(index / columns), index % columns];
+    const box = [Math.round((c * w) / columns), Math.round((r * h) / rows)];
+    box.push(Math.round(((c + 1) * w) / columns) - box[0], Math.round(((r + 1) * h) / rows) - box[1]);
+    const [red, green, blue, alpha] = colourOf(cells[index], threshold);
+    context.fillStyle = `rgba(${red}, ${green}, ${blue}, ${Math.min(1, (alpha / 255) * opacity)})`;
+    context.fillRect(...box);
+    if (cells[index] >= threshold) flagged.push(box);
+  }
+  for (const [x, y, bw, bh] of flagged) {
+    context.lineWidth = line + scale;
+    context.strokeStyle = "rgba(0, 0, 0, 0.35)";
+    context.strokeRect(x + line / 2, y + line / 2, bw - line, bh - line);
+  }
+  for (const [x, y, bw, bh] of flagged) {
+    context.lineWidth = line;
+    context.strokeStyle = "#fff";
+    context.strokeRect(x + line / 2, y + line / 2, bw - line, bh - line);
+  }
+}
+
+/** Let a frame tell the score of the cell under the pointer, the finger or the arrow keys. */
+function readable(frame, row, state) {
+  let current = 0;
+  const show = (index) => {
+    current = index;
+    const [r, c] = [Math.floor(index / columns), index % columns];
+    const score = cellsOf(row)[index];
+    const side = score >= state.threshold ? "at or above the threshold" : "below the threshold";
+    tooltip.replaceChildren(
+      make("strong", {}, short(score)), ` ${side}`, make("br"),
+      `row ${r + 1} of ${rows}, column ${c + 1} of ${columns}`,
+    );
+    tooltip.hidden = false;
+    const box = frame.getBoundingClientRect();
+    placeTooltip(box.left + ((c + 0.5) * box.width) / columns, box.top + (r * box.height) / rows);
+    moveCursor(frame, r, c);
+    return `Score ${short(score)}, ${side}, row ${r + 1}, column ${c + 1}`;
+  };
+  const hide = () => {
+    tooltip.hidden = true;
+    frame.querySelector(".cursor").hidden = true;
+  };
+  frame.addEventListener("pointermove", (event) => show(cellAt(frame, event)));
+  frame.addEventListener("pointerdown", (event) => show(cellAt(frame, event)));
+  frame.addEventListener("pointerleave", (event) => {
+    if (event.pointerType !== "touch" && document.activeElement !== frame) hide();
+  });
+  frame.addEventListener("blur", hide);
+  frame.addEventListener("focus", () => {
+    if (frame.matches(":focus-visible")) byId("announcement").textContent = show(current);
+  });
+  frame.addEventListener("keydown", (event) => {
+    const [r, c] = [Math.floor(current / columns), current % columns];
+    const next = {
+      ArrowUp: [Math.max(0, r - 1), c], ArrowDown: [Math.min(rows - 1, r + 1), c],
+      ArrowLeft: [r, Math.max(0, c - 1)], ArrowRight: [r, Math.min(columns - 1, c + 1)],
+      Home: [r, 0], End: [r, columns - 1],
+    }[event.key];
+    if (event.key === "Escape") hide();
+    if (!next) return;
+    event.preventDefault();
+    byId("announcement").textContent = show(next[0] * columns + next[1]);
+  });
+}
+
+function cellAt(frame, event) {
+  const box = frame.getBoundingClientRect();
+  const clamp = (value, count) => Math.max(0, Math.min(count - 1, Math.floor(value * count)));
+  return clamp((event.clientY - box.top) / box.height, rows) * columns + clamp((event.clientX - box.left) / box.width, columns);
+}
+
+function moveCursor(frame, r, c) {
+  const cursor = frame.querySelector(".cursor");
+  cursor.hidden = false;
+  cursor.style.left = `${(100 * c) / columns}%`;
+  cursor.style.top = `${(100 * r) / rows}%`;
+  cursor.style.width = `${100 / columns}%`;
+  cursor.style.height = `${100 / rows}%`;
+}
+
+/** Above the point, or below it where there is no room, and never outside the window. */
+function placeTooltip(x, y) {
+  const box = tooltip.getBoundingClientRect();
+  const left = Math.max(4, Math.min(document.documentElement.clientWidth - box.width - 4, x - box.width / 2));
+  const above = y - box.height - 6;
+  tooltip.style.left = `${left}px`;
+  tooltip.style.top = `${above < 4 ? y + 34 : above}px`;
+}
+
+function drawLegend() {
+  const canvas = byId("legend");
+  const context = canvas.getContext("2d");
+  for (let x = 0; x < canvas.width; x++) {
+    const [red, green, blue, alpha] = colourOf(((x + 0.5) / canvas.width) * pictures.fullAt, 1);
+    context.fillStyle = `rgba(${red}, ${green}, ${blue}, ${alpha / 255})`;
+    context.fillRect(x, 0, 1, canvas.height);
+  }
+  context.fillStyle = "#fff";
+  context.fillRect(Math.round(canvas.width / pictures.fullAt) - 1, 0, 2, canvas.height);
+}
