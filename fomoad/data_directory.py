@@ -53,9 +53,7 @@ class Written:
     masks: bool
 
 
-def write_data_directory(
-    directory: Path, train: Iterable[Sample], test: Iterable[Sample], scaling: str
-) -> Written:
+def write_data_directory(directory: Path, train: Iterable[Sample], test: Iterable[Sample], scaling: str) -> Written:
     """Write the samples, one in memory at a time, as a data directory that replaces one of the same name.
 
     All images must have the shape of the first. Sample ids count from 1 through both splits. Masks are kept
@@ -72,9 +70,7 @@ def write_data_directory(
         train_rows = _write_split(beside, "train", chain([first], samples), shape, scaling, first_id=1)
         with _row_file(beside / MASKS_FILE, shape[:2], np.uint8) as append_mask:
             with_masks = _passing_masks(test, append_mask, shape[:2])
-            test_rows = _write_split(
-                beside, "test", with_masks, shape, scaling, first_id=1 + len(train_rows.ids)
-            )
+            test_rows = _write_split(beside, "test", with_masks, shape, scaling, first_id=1 + len(train_rows.ids))
         _write_json(beside / SAMPLE_IDS_FILE, {"train": train_rows.ids, "validation": test_rows.ids})
         _write_json(beside / FILE_NAMES_FILE, {"train": train_rows.names, "validation": test_rows.names})
         _write_json(beside / INFO_FILE, _info(shape, len(train_rows.ids), len(test_rows.ids), scaling))
@@ -143,9 +139,7 @@ def _are_masks_whole(rows: _Rows) -> bool:
 
 
 @contextmanager
-def _row_file(
-    path: Path, row_shape: tuple[int, ...], dtype: DTypeLike
-) -> Iterator[Callable[[NDArray[Any]], None]]:
+def _row_file(path: Path, row_shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[Callable[[NDArray[Any]], None]]:
     """Open an npy file of unknown length and give the function that appends a row of `row_shape` to it."""
     count = 0
 

@@ -177,7 +177,7 @@ def open_array(path: Path) -> ArrayFile | None:
         if file.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
             raise ValueError("it does not begin as an npy file does")
         with np.errstate(over="ignore"):  # a header may claim more bytes than can be counted; mapping them fails
-            mapped = np.lib.format.open_memmap(path, mode="r")
+            mapped = np.lib.format.open_memmap(path, mode="r")  # type: ignore[no-untyped-call]
         fortran = bool(mapped.flags.f_contiguous and not mapped.flags.c_contiguous)
         return ArrayFile(path, file, mapped.dtype, mapped.shape, mapped.offset, fortran)
     except OSError as error:

@@ -16,3 +16,24 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the folder ../shared with real weights and images is not here")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weights file for mobilenet-v2-0.35: random, with statistics that keep its features alive."""
+    import numpy as np
+
+    from fomoad.backbone import ARCHITECTURES
+
+    random = np.random.default_rng(0)
+    arrays = {}
+    for layer in ARCHITECTURES["mobilenet-v2-0.35"].build((96, 96, 3)).layers:
+        for variable in layer.weights:
+            arrays[variable.path] = np.asarray(variable)
+            if variable.path.endswith("beta"):
+                arrays[variable.path] = random.uniform(0, 1, variable.shape).astype(np.float32)
+            elif variable.path.endswith("moving_variance"):
+                arrays[variable.path] = random.uniform(0.1, 0.3, variable.shape).astype(np.float32)
+    path = tmp_path_factory.mktemp("weights") / "random.npz"
+    np.savez(path, **arrays)
+    return path

@@ -20,6 +20,8 @@ def convert(exported: Exported) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         top = Path(folder) / TOP_FOLDER
         tf.saved_model.save(exported, str(top), signatures={"serving_default": exported.concrete})
+        # It holds a random number, which nothing that loads the model needs.
+        (top / "fingerprint.pb").unlink(missing_ok=True)
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
             for path in sorted(p for p in top.rglob("*") if p.is_file()):

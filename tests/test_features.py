@@ -1,0 +1,69 @@
+"""Features against plain loops."""
+
+import numpy as np
+import pytest
+
+from fomoad import network
+from fomoad.backbone import ARCHITECTURES, cut
+from fomoad.features import STOCK_POOLING, Features, Pooling
+
+ARCHITECTURE = ARCHITECTURES["mobilenet-v2-0.35"]
+
+
+def pooled(grid: np.ndarray, pooling: Pooling) -> np.ndarray:
+    """Average of the cells under each window, by a loop over windows; cells outside do not count."""
+    rows, columns, _ = grid.shape
+    margin = 0 if pooling.valid else (pooling.size - 1) // 2
+    starts = [
+        range(-margin, side - (pooling.size if pooling.valid else margin + 1) + 1, pooling.stride)
+        for side in (rows, columns)
+    ]
+    result = [
+        [grid[max(r, 0) : r + pooling.size, max(c, 0) : c + pooling.size].mean(axis=(0, 1)) for c in starts[1]]
+        for r in starts[0]
+    ]
+    return np.array(result)
+
+
+def resized(grid: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """Bilinear interpolation at the centres of the new cells, cell by cell."""
+    result = np.empty((rows, columns, grid.shape[2]))
+    for r in range(rows):
+        for c in range(columns):
+            y = np.clip((r + 0.5) * grid.shape[0] / rows - 0.5, 0, grid.shape[0] - 1)
+            x = np.clip((c + 0.5) * grid.shape[1] / columns - 0.5, 0, grid.shape[1] - 1)
+            y0, x0 = int(y), int(x)
+            y1, x1 = min(y0 + 1, grid.shape[0] - 1), min(x0 + 1, grid.shape[1] - 1)
+            top = grid[y0, x0] * (1 - x + x0) + grid[y0, x1] * (x - x0)
+            bottom = grid[y1, x0] * (1 - x + x0) + grid[y1, x1] * (x - x0)
+            result[r, c] = top * (1 - y + y0) + bottom * (y - y0)
+    return result
+
+
+@pytest.mark.parametrize("shape", [(96, 96, 3), (100, 84, 3)])
+@pytest.mark.parametrize("pooling", [Pooling(1), Pooling(2), Pooling(3), Pooling(4), Pooling(5), STOCK_POOLING])
+def test_layers_are_resized_joined_and_pooled(shape: tuple[int, int, int], pooling: Pooling) -> None:
+    """1/8 as it is, 1/16 interpolated, 1/4 averaged, in the network's order."""
+    folded = cut(ARCHITECTURE.build(shape), ARCHITECTURE, shape, "-1..1", ARCHITECTURE.layers)
+    images = np.random.default_rng(0).uniform(-1, 1, (2, *shape)).astype(np.float32)
+    found = Features(folded, ARCHITECTURE.layers[1], pooling).extractor()(images)
+
+    fine, middle, coarse = (np.asarray(tensor) for tensor in network.run(folded, images).values())
+    rows, columns = middle.shape[1:3]
+    for row in range(2):
+        halved = pooled(fine[row], Pooling(2, 2, valid=True))
+        if fine.shape[1] % 2 or fine.shape[2] % 2:
+            padded = np.pad(fine[row], [(0, fine.shape[1] % 2), (0, fine.shape[2] % 2), (0, 0)], constant_values=np.nan)
+            blocks = padded.reshape(rows, 2, columns, 2, -1)
+            halved = np.nanmean(blocks, axis=(1, 3))
+        joined = np.concatenate([halved, middle[row], resized(coarse[row], rows, columns)], axis=-1)
+        np.testing.assert_allclose(found[row], pooled(joined, pooling), atol=1e-4)
+
+
+@pytest.mark.parametrize(("side", "cells"), [(96, 5), (160, 9), (224, 13), (320, 19)])
+def test_stock_grid(side: int, cells: int) -> None:
+    """(side / 8) / 2 - 1, as the stock block has it."""
+    shape = (side, side, 1)
+    folded = cut(ARCHITECTURE.build(shape), ARCHITECTURE, shape, "-1..1", ARCHITECTURE.layers[1:2])
+    features = Features(folded, ARCHITECTURE.layers[1], STOCK_POOLING).extractor()(np.zeros((1, *shape), np.float32))
+    assert features.shape[1:3] == (cells, cells)
