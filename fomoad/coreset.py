@@ -1,0 +1,281 @@
+"""Coreset selection: few rows of a matrix that leave no row far from the nearest of them.
+
+Greedy k-center (Sener and Savarese 2018, algorithm 1; PatchCore, Roth et al. 2022, algorithm 1) starts with
+one row and always picks the row that lies farthest from all rows picked so far. Done plainly, every pick
+measures its distance to every row. Here almost all of that is put off, and much of it never done:
+
+- A row's distance to the picked rows only shrinks, so an old distance is an upper bound of the true one.
+- A round takes the rows with the greatest bounds (the pool) and lets them meet the picked rows they have
+  missed, in batches, as matrix products. A row that falls below the greatest bound outside the pool (the
+  rival) leaves.
+- The farthest rows of what is left (the block) get all distances among themselves from one more product.
+  Picks are taken from the block for as long as its farthest row beats the rival: then it is the farthest
+  row of all.
+
+The picks are those of the plain algorithm, up to the rounding of float32.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Indices = NDArray[np.int64]
+
+POOL_SHARE = 8
+"""One row in so many is in a round's pool: more make rounds fewer and bounds sharper than is needed."""
+SMALLEST_POOL = 2048
+BLOCK_ROWS = 512
+"""Rows that get all distances among themselves: some ten to a hundred picks, for one small matrix product."""
+TILE_ROWS = 2048
+BATCH_CENTRES = 128
+"""A tile times a batch is large enough for a matrix product at full rate, and small enough for the cache."""
+DUPLICATE = 32 * float(np.finfo(np.float32).eps)
+"""Squared distances below this share of a row's squared norm are rounding errors: taken as zero."""
+PICKED = -1.0
+"""The bound of a picked row: below that of every other row, duplicates of picked rows included."""
+OVERSAMPLING = 4
+"""So many times the rows that are wanted are picked from every shard. The final radius is then within a tenth
+of that of a selection from the whole matrix; picking once as many left it up to a sixth above."""
+RADIUS_ELEMENTS = 1 << 22
+"""Distances held at once while the coverage radius is measured: 32 MiB."""
+
+
+def greedy_k_center(
+    points: NDArray[Any], count: int, seed: int, progress: Callable[[int], None] | None = None
+) -> Indices:
+    """Pick `count` rows of `points` by greedy k-center, the first one at random.
+
+    Deterministic for a seed. Of rows at equal distance, as computed, the lowest index is picked. When
+    nothing but duplicates of picked rows is left, they follow in the order of their indices, so the answer
+    is always `count` different rows. Squared distances are off by some 1e-6 of a row's squared distance
+    from the mean: rows closer than that to being equally far may change places, rows closer than that to a
+    picked row are its duplicates.
+
+    Args:
+        points: (n, d) finite numbers, in memory or memory-mapped. One float32 copy of them is held.
+        count: How many rows to pick, 1 to n.
+        seed: Decides the first pick.
+        progress: Called with the number of rows picked so far, once a round.
+
+    Returns:
+        (count,) int64 row indices in the order picked.
+
+    Raises:
+        ValueError: If `points` is not a matrix of finite numbers, or has fewer than `count` rows.
+    """
+    _check(points, count)
+    first = int(np.random.default_rng(seed).integers(len(points)))
+    selection = _Selection(points, count, first)
+    while selection.picked < count:
+        selection.advance()
+        if progress is not None:
+            progress(selection.picked)
+    return selection.picks
+
+
+def composable_k_center(
+    shards: Iterable[NDArray[Any]], count: int, seed: int, progress: Callable[[int], None] | None = None
+) -> tuple[Floats, Indices]:
+    """Pick `count` rows of a matrix that comes in pieces: from every piece, then from what was picked there.
+
+    Greedy k-center composes: rows picked from every shard, and `count` of their union, cover all rows within
+    a constant factor of the best radius (Malkomes et al. 2015). Held are one shard and a copy of it (at the
+    start two shards, since a single one is selected from as it is), and OVERSAMPLING * `count` rows of every
+    shard before it; in the end twice the latter.
+
+    Args:
+        shards: (n_i, d) matrices; together they are the matrix, top to bottom. Each is looked at once.
+        count: How many rows to pick.
+        seed: Decides the first pick of every selection.
+        progress: Called with the number of rows read so far, once a shard.
+
+    Returns:
+        (count, d) float32 rows, and their (count,) int64 indices in the whole matrix, in the order picked.
+
+    Raises:
+        ValueError: If a shard is not a matrix of finite numbers, or all together have fewer than `count`
+        rows.
+    """
+    if count < 1:
+        raise ValueError(f"count must be at least 1, got {count}")
+    filled = (shard for shard in shards if len(shard))
+    start = list(itertools.islice(filled, 2))
+    if len(start) == 1:
+        picks = greedy_k_center(start[0], count, seed)
+        if progress is not None:
+            progress(len(start[0]))
+        return np.asarray(start[0][picks], dtype=np.float32), picks
+    seeds = np.random.default_rng(seed)
+    rows: list[Floats] = []
+    indices: list[Indices] = []
+    read = 0
+    for shard in itertools.chain(_handed_over(start), filled):
+        wanted = min(OVERSAMPLING * count, len(shard))
+        picks = greedy_k_center(shard, wanted, int(seeds.integers(2**32)))
+        rows.append(np.asarray(shard[picks], dtype=np.float32))
+        indices.append(picks + read)
+        read += len(shard)
+        if progress is not None:
+            progress(read)
+    if count > read:
+        raise ValueError(f"count must be at most {read}, the number of rows of all shards, got {count}")
+    union = np.concatenate(rows)
+    picks = greedy_k_center(union, count, seed)
+    return union[picks], np.concatenate(indices)[picks]
+
+
+def coverage_radius(points: NDArray[Any], centres: NDArray[Any]) -> float:
+    """The greatest Euclidean distance from a row of `points` (n, d) to the nearest row of `centres` (k, d).
+
+    Computed in float64 and in blocks: memory does not grow with n.
+    """
+    origin = np.mean(centres, axis=0, dtype=np.float64)
+    centres = centres - origin
+    norms = np.einsum("ij,ij->i", centres, centres)
+    step = max(1, RADIUS_ELEMENTS // len(centres))
+    farthest = 0.0
+    for start in range(0, len(points), step):
+        block = points[start : start + step] - origin
+        nearest = np.min(norms - 2 * (block @ centres.T), axis=1) + np.einsum("ij,ij->i", block, block)
+        farthest = max(farthest, float(nearest.max()))
+    return float(np.sqrt(farthest))
+
+
+def _handed_over(shards: list[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+    """The shards, each let go of as the next is asked for."""
+    while shards:
+        yield shards.pop(0)
+
+
+def _check(points: NDArray[Any], count: int) -> None:
+    if points.ndim != 2 or points.shape[1] == 0:
+        raise ValueError(f"points must be a matrix with at least one column, got shape {points.shape}")
+    if not 1 <= count <= len(points):
+        raise ValueError(f"count must be 1 to {len(points)}, the number of rows, got {count}")
+
+
+class _Selection:
+    """The state of one greedy selection.
+
+    rows: (n, d) the points less their mean, so that distances from norms and products lose few digits;
+    norms: (n,) their squared norms; bounds: (n,) upper bounds of their squared distances to the picked rows;
+    met: (n,) how many of the first picks a bound has taken into account;
+    centres: (count, d) picked rows; picks: (count,) their indices; picked: how many there are.
+    """
+
+    def __init__(self, points: NDArray[Any], count: int, first: int) -> None:
+        n, d = points.shape
+        mean = np.mean(points, axis=0, dtype=np.float64).astype(np.float32)
+        self.rows = np.empty((n, d), np.float32)
+        np.subtract(points, mean, out=self.rows, casting="unsafe")
+        self.norms = np.einsum("ij,ij->i", self.rows, self.rows)
+        finite = np.isfinite(self.norms)
+        if not finite.all():
+            raise ValueError(f"row {int(np.argmin(finite))} of points is not finite, or too large to square")
+        self.bounds = np.full(n, np.inf, np.float32)
+        self.met = np.zeros(n, np.int32)
+        self.centres = np.empty((count, d), np.float32)
+        self.picks = np.empty(count, np.int64)
+        self.picked = 0
+        self._buffer = np.empty((BATCH_CENTRES, TILE_ROWS), np.float32)
+        self._pick(first)
+        for start in range(0, n, TILE_ROWS):
+            self._meet(np.arange(start, min(start + TILE_ROWS, n)), -np.inf)
+
+    def advance(self) -> None:
+        """One round: at least a pick, or sharper bounds for the rows that stood in its way."""
+        if self.bounds.max() <= 0:
+            self._fill_with_duplicates()
+            return
+        pool, rival, rival_row = _greatest(self.bounds, max(SMALLEST_POOL, len(self.bounds) // POOL_SHARE))
+        by_age = pool[np.argsort(self.met[pool], kind="stable")]
+        for start in range(0, len(by_age), TILE_ROWS):
+            self._meet(by_age[start : start + TILE_ROWS], rival)
+        pool = pool[self.bounds[pool] >= rival]
+        if len(pool):
+            block, block_rival, position = _greatest(self.bounds[pool], BLOCK_ROWS)
+            outside = int(pool[position]) if position < len(pool) else len(self.bounds)
+            self._pick_from(pool[block], max((rival, -rival_row), (block_rival, -outside)))
+
+    def _pick(self, row: int) -> None:
+        self.centres[self.picked] = self.rows[row]
+        self.picks[self.picked] = row
+        self.bounds[row] = PICKED
+        self.picked += 1
+
+    def _meet(self, tile: Indices, floor: float) -> None:
+        """Lower the bounds of the rows `tile`, least met first, by the picks they missed.
+
+        Rows below `floor` are left with the bound they have reached.
+        """
+        rows, norms, bounds = self.rows[tile], self.norms[tile], self.bounds[tile]
+        for start in range(int(self.met[tile[0]]), self.picked, BATCH_CENTRES):
+            stop = min(start + BATCH_CENTRES, self.picked)
+            np.minimum(bounds, self._nearest(rows, norms, start, stop), out=bounds)
+            above = bounds >= floor
+            # Dropping rows means copying the others, which pays once a quarter has gone.
+            if stop == self.picked or np.count_nonzero(above) < 0.75 * len(tile):
+                self.bounds[tile] = bounds
+                self.met[tile] = np.maximum(self.met[tile], stop)
+                tile, rows, norms, bounds = tile[above], rows[above], norms[above], bounds[above]
+            if len(tile) == 0:
+                break
+
+    def _nearest(self, rows: Floats, norms: Floats, start: int, stop: int) -> Floats:
+        """Squared distances from `rows` (m, d) to the nearest of the picks `start` to `stop`: (m,).
+
+        |x - c|^2 = |x|^2 + |c|^2 - 2 x.c, with |x|^2 added after the minimum.
+        """
+        products = self._buffer[: stop - start, : len(rows)]
+        np.matmul(-2 * self.centres[start:stop], rows.T, out=products)
+        products += self.norms[self.picks[start:stop], np.newaxis]
+        nearest: Floats = products.min(axis=0)
+        nearest += norms
+        nearest[nearest <= DUPLICATE * norms] = 0
+        return nearest
+
+    def _pick_from(self, block: Indices, rival: tuple[float, int]) -> None:
+        """Pick from the rows `block`, whose bounds are exact, for as long as the farthest beats `rival`.
+
+        A rival is a bound and the negative of a row: of equal bounds the lower row wins.
+        """
+        rows, norms, bounds = self.rows[block], self.norms[block], self.bounds[block]
+        distances = rows @ rows.T
+        distances *= -2
+        distances += norms
+        distances += norms[:, np.newaxis]
+        distances[distances <= DUPLICATE * norms] = 0
+        while self.picked < len(self.picks):
+            best = int(bounds.argmax())
+            if bounds[best] <= 0 or (bounds[best], -block[best]) <= rival:
+                break
+            np.minimum(bounds, distances[best], out=bounds)
+            bounds[best] = PICKED
+            self._pick(int(block[best]))
+        self.bounds[block] = bounds
+        self.met[block] = self.picked
+
+    def _fill_with_duplicates(self) -> None:
+        left = np.flatnonzero(self.bounds != PICKED)
+        self.picks[self.picked :] = left[: len(self.picks) - self.picked]
+        self.picked = len(self.picks)
+
+
+def _greatest(values: Floats, size: int) -> tuple[Indices, float, int]:
+    """The `size` greatest of `values` (n,), the lowest positions among equals.
+
+    Returns their positions in ascending order, and the greatest value left out with its lowest position:
+    minus infinity and the number of values where nothing is left out.
+    """
+    if size >= len(values):
+        return np.arange(len(values)), -np.inf, len(values)
+    place = len(values) - size - 1
+    rival = np.partition(values, place)[place]
+    above = np.flatnonzero(values > rival)
+    equal = np.flatnonzero(values == rival)
+    spare = size - len(above)
+    return np.sort(np.concatenate([above, equal[:spare]])), float(rival), int(equal[spare])
