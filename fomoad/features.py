@@ -58,7 +58,7 @@ class Features:
         """Compile the float features for batches of any size."""
         height, width, channels = self.network.input_shape
         signature = tf.TensorSpec((None, height, width, channels), tf.float32)
-        return Extractor(tf.function(self.graph, input_signature=[signature]))
+        return Extractor(tf.function(self.graph, input_signature=[signature], autograph=False))
 
 
 class Extractor:

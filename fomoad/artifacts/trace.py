@@ -15,7 +15,7 @@ class Exported(tf.Module):  # type: ignore[misc]
     def __init__(self, graph: Callable[[tf.Tensor], tf.Tensor], input_shape: tuple[int, int, int]) -> None:
         super().__init__()
         spec = tf.TensorSpec((1, *input_shape), tf.float32, name=INPUT_NAME)
-        self.function = tf.function(lambda image: {OUTPUT_NAME: graph(image)}, input_signature=[spec])
+        self.function = tf.function(lambda image: {OUTPUT_NAME: graph(image)}, input_signature=[spec], autograph=False)
         self.concrete: Any = self.function.get_concrete_function()
 
     @property
