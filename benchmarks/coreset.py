@@ -1,9 +1,11 @@
 """How fast the coreset is selected: against the usual samplers, and against what the machine can do at all.
 
-    python -m benchmarks.coreset [--quick] [--features FEATURES.npy]
+    python -m benchmarks.coreset [--quick] [--cpu-time] [--features FEATURES.npy]
 
 Prints Markdown. All contestants run in turn in one process on the same rows, so that a busy machine slows
-each of them; ratios are of the least times. `--quick` takes a tenth of the rows and picks.
+each of them; ratios are of the least times. `--quick` takes a tenth of the rows and picks. `--cpu-time` counts
+processor time, for a machine that others use: set OMP_NUM_THREADS=1 and OPENBLAS_NUM_THREADS=1 beside it, since
+threads that wait for each other count too.
 
 Samplers that do the same for every pick are timed over their first picks, and the rest is extrapolated. They
 are the steps of anomalib's `KCenterGreedy.select_coreset_idxs` after its random projection (where torch is
@@ -16,6 +18,7 @@ activations are, with noise. With `--features` they are the rows of a file inste
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,8 @@ from numpy.typing import NDArray
 from fomoad.coreset import composable_k_center, coverage_radius, greedy_k_center
 
 Floats = NDArray[np.float32]
+Clock = Callable[[], float]
+"""Seconds since some moment."""
 
 COLUMNS = 128
 ROWS = 94_080
@@ -33,7 +38,7 @@ MANY_ROWS = 1_000_000
 MANY_PICKS = 10_000
 SHARDS = (4, 12)
 REPEATS = 3
-TIMED_PICKS = 40
+TIMED_PICKS = 20
 """Picks that a sampler of equal steps is timed over: some seconds for the slowest."""
 
 
@@ -109,36 +114,36 @@ def samplers(points: Floats) -> dict[str, Callable[[int], Any]]:
     return {"anomalib's steps, torch": lambda count: subtracting_sampler_in_torch(tensor, count, 0)} | found
 
 
-def seconds(work: Callable[[], Any]) -> float:
-    start = time.perf_counter()
+def seconds(work: Callable[[], Any], clock: Clock) -> float:
+    start = clock()
     work()
-    return time.perf_counter() - start
+    return clock() - start
 
 
-def matmul_rate() -> float:
+def matmul_rate(clock: Clock) -> float:
     """Multiply-adds a second of a large float32 matrix product."""
     a = np.random.default_rng(0).standard_normal((2048, 2048), dtype=np.float32)
-    return 2048**3 / min(seconds(lambda: a @ a) for _ in range(3))
+    return 2048**3 / min(seconds(lambda: a @ a, clock) for _ in range(3))
 
 
-def read_rate(points: Floats) -> float:
+def read_rate(points: Floats, clock: Clock) -> float:
     """Bytes a second of a pass over the matrix that does next to nothing with it."""
     flat = points.reshape(-1)
-    return points.nbytes / min(seconds(flat.max) for _ in range(3))
+    return points.nbytes / min(seconds(flat.max, clock) for _ in range(3))
 
 
-def race(points: Floats, count: int, repeats: int) -> None:
+def race(points: Floats, count: int, repeats: int, clock: Clock) -> None:
     """One table: every contestant's least time, and its ratio to ours."""
     others = samplers(points)
     times: dict[str, list[float]] = {name: [] for name in (*others, "fomoad")}
     rates, reads = [], []
     for _ in range(repeats):
-        rates.append(matmul_rate())
-        reads.append(read_rate(points))
-        times["fomoad"].append(seconds(lambda: greedy_k_center(points, count, 0)))
+        rates.append(matmul_rate(clock))
+        reads.append(read_rate(points, clock))
+        times["fomoad"].append(seconds(lambda: greedy_k_center(points, count, 0), clock))
         for name, sample in others.items():
             taken = min(count, TIMED_PICKS)
-            once = seconds(lambda sample=sample, taken=taken: sample(taken))  # type: ignore[misc]
+            once = seconds(partial(sample, taken), clock)
             times[name].append(once / (taken - 1) * (count - 1))
     best = {name: min(values) for name, values in times.items()}
     print(f"### {len(points):,} x {points.shape[1]}, {count:,} picks\n")
@@ -164,20 +169,20 @@ def compare_selections(points: Floats, count: int) -> None:
     print(f"coverage radius {ratio:.4f} times its.\n", flush=True)
 
 
-def compare_shards(points: Floats, count: int, repeats: int) -> None:
+def compare_shards(points: Floats, count: int, repeats: int, clock: Clock) -> None:
     """Coverage radius and time of the selection by shards, against the exact one."""
     exact_times, exact_radii = [], []
     times: dict[int, list[float]] = {shards: [] for shards in SHARDS}
     radii: dict[int, list[float]] = {shards: [] for shards in SHARDS}
     for seed in range(repeats):
-        start = time.perf_counter()
+        start = clock()
         picks = greedy_k_center(points, count, seed)
-        exact_times.append(time.perf_counter() - start)
+        exact_times.append(clock() - start)
         exact_radii.append(coverage_radius(points, points[picks]))
         for shards in SHARDS:
-            start = time.perf_counter()
+            start = clock()
             rows, _ = composable_k_center(np.array_split(points, shards), count, seed)
-            times[shards].append(time.perf_counter() - start)
+            times[shards].append(clock() - start)
             radii[shards].append(coverage_radius(points, rows))
     exact = float(np.mean(exact_radii))
     print(f"### By shards: {len(points):,} x {points.shape[1]}, {count:,} picks, {repeats} seeds\n")
@@ -195,18 +200,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows and picks")
     parser.add_argument("--features", type=Path, help="an .npy matrix with the rows to use")
+    parser.add_argument("--cpu-time", action="store_true", help="count processor time, not elapsed time")
     options = parser.parse_args()
+    clock = time.process_time if options.cpu_time else time.perf_counter
     scale = 10 if options.quick else 1
     if options.features:
         points = np.load(options.features, allow_pickle=False)[: ROWS // scale].astype(np.float32)
     else:
         points = made_features(ROWS // scale)
     for count in PICKS:
-        race(points, count // scale, REPEATS)
+        race(points, count // scale, REPEATS, clock)
     compare_selections(points, PICKS[0] // scale)
-    compare_shards(points, PICKS[0] // scale, REPEATS)
+    compare_shards(points, PICKS[0] // scale, REPEATS, clock)
     if not options.features:
-        race(made_features(MANY_ROWS // scale), MANY_PICKS // scale, 1)
+        race(made_features(MANY_ROWS // scale), MANY_PICKS // scale, 1, clock)
 
 
 if __name__ == "__main__":
