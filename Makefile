@@ -1,14 +1,19 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+DEMO := demo
 
-.PHONY: test lint
-$(VENV)/dev: requirements.txt requirements-dev.txt pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet -r requirements-dev.txt
-	$(BIN)/pip install --quiet --no-deps --editable .
-	touch $@
+.PHONY: demo test lint format clean
+
+demo: $(VENV)/run
+	$(BIN)/fomoad sample-data $(DEMO)/data
+	$(BIN)/fomoad train --data-directory $(DEMO)/data --out-directory $(DEMO)/models
+	$(BIN)/fomoad test --model $(DEMO)/models/model.tflite --data-directory $(DEMO)/data --report-directory $(DEMO)/report
+	$(BIN)/fomoad test --model $(DEMO)/models/model_quantized_int8_io.tflite --data-directory $(DEMO)/data --report-directory $(DEMO)/report-int8
+	@echo
+	@echo "Models, threshold and metadata:  $(DEMO)/models"
+	@echo "Report of the float32 model:     $(DEMO)/report/report.html"
+	@echo "Report of the int8 model:        $(DEMO)/report-int8/report.html"
 
 test: $(VENV)/dev
 	$(BIN)/python -m pytest
@@ -17,3 +22,21 @@ lint: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+format: $(VENV)/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) $(DEMO)
+
+$(VENV)/run: requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --requirement requirements.txt
+	$(BIN)/pip install --quiet --no-deps --editable .
+	touch $@
+
+$(VENV)/dev: $(VENV)/run requirements-dev.txt
+	$(BIN)/pip install --quiet --requirement requirements-dev.txt
+	touch $@

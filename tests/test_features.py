@@ -1,13 +1,23 @@
 """Features against plain loops."""
 
+from dataclasses import replace
+from functools import cache
+
 import numpy as np
 import pytest
 
 from fomoad import network
 from fomoad.backbone import ARCHITECTURES, cut
 from fomoad.features import STOCK_POOLING, Features, Pooling
+from fomoad.network import Network
 
 ARCHITECTURE = ARCHITECTURES["mobilenet-v2-0.35"]
+
+
+@cache
+def network_of(shape: tuple[int, int, int]) -> Network:
+    """A network of random weights that gives all three layers."""
+    return cut(ARCHITECTURE.build((*shape[:2], 3)), ARCHITECTURE, shape, "-1..1", ARCHITECTURE.layers)
 
 
 def pooled(grid: np.ndarray, pooling: Pooling) -> np.ndarray:
@@ -44,7 +54,7 @@ def resized(grid: np.ndarray, rows: int, columns: int) -> np.ndarray:
 @pytest.mark.parametrize("pooling", [Pooling(1), Pooling(2), Pooling(3), Pooling(4), Pooling(5), STOCK_POOLING])
 def test_layers_are_resized_joined_and_pooled(shape: tuple[int, int, int], pooling: Pooling) -> None:
     """1/8 as it is, 1/16 interpolated, 1/4 averaged, in the network's order."""
-    folded = cut(ARCHITECTURE.build(shape), ARCHITECTURE, shape, "-1..1", ARCHITECTURE.layers)
+    folded = network_of(shape)
     images = np.random.default_rng(0).uniform(-1, 1, (2, *shape)).astype(np.float32)
     found = Features(folded, ARCHITECTURE.layers[1], pooling).extractor()(images)
 
@@ -62,8 +72,9 @@ def test_layers_are_resized_joined_and_pooled(shape: tuple[int, int, int], pooli
 
 @pytest.mark.parametrize(("side", "cells"), [(96, 5), (160, 9), (224, 13), (320, 19)])
 def test_stock_grid(side: int, cells: int) -> None:
-    """(side / 8) / 2 - 1, as the stock block has it."""
-    shape = (side, side, 1)
-    folded = cut(ARCHITECTURE.build(shape), ARCHITECTURE, shape, "-1..1", ARCHITECTURE.layers[1:2])
-    features = Features(folded, ARCHITECTURE.layers[1], STOCK_POOLING).extractor()(np.zeros((1, *shape), np.float32))
+    """(side / 8) / 2 - 1, as the stock block has it. The same network takes images of any size."""
+    shape = (side, side, 3)
+    network_any = replace(network_of((96, 96, 3)), input_shape=shape, outputs=ARCHITECTURE.layers[1:2])
+    extract = Features(network_any, ARCHITECTURE.layers[1], STOCK_POOLING).extractor()
+    features = extract(np.zeros((1, *shape), np.float32))
     assert features.shape[1:3] == (cells, cells)

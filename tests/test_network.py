@@ -1,5 +1,7 @@
 """A folded network computes what Keras computes."""
 
+from functools import cache
+
 import keras
 import numpy as np
 import pytest
@@ -20,6 +22,14 @@ def randomise_statistics(model: keras.Model) -> None:
             layer.moving_variance.assign(random.uniform(0.3, 2, shape))
 
 
+@cache
+def model_of(name: str, height: int, width: int) -> keras.Model:
+    """A Keras model of random weights and statistics."""
+    model = ARCHITECTURES[name].build((height, width, 3))
+    randomise_statistics(model)
+    return model
+
+
 KERAS_PREPROCESSING = {
     "mobilenet-v2-0.35": keras.applications.mobilenet_v2.preprocess_input,
     "resnet50": keras.applications.resnet50.preprocess_input,
@@ -33,15 +43,14 @@ KERAS_PREPROCESSING = {
         ((96, 96, 3), "-1..1"),
         ((96, 96, 3), "bgr-subtract-imagenet-mean"),
         ((75, 93, 3), "torch"),
-        ((100, 100, 1), "-1..1"),
-        ((64, 96, 1), "torch"),
+        ((75, 93, 1), "-1..1"),
+        ((96, 96, 1), "torch"),
     ],
 )
 def test_folded_network_agrees_with_keras(name: str, shape: tuple[int, int, int], input_scaling: str) -> None:
     """Every size, scaling and channel count gives Keras' own outputs for the same pixels."""
     architecture = ARCHITECTURES[name]
-    model = architecture.build((*shape[:2], 3))
-    randomise_statistics(model)
+    model = model_of(name, shape[0], shape[1])
     pixels = np.random.default_rng(1).uniform(0, 255, (2, *shape)).astype(np.float32)
 
     folded = backbone.cut(model, architecture, shape, input_scaling, architecture.layers)
