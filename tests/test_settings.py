@@ -146,3 +146,24 @@ def test_help_and_errors_do_not_load_tensorflow(arguments: list[str], code: int,
         assert len(said) == 1
         assert not result.stdout
     assert not [line for line in imported if "tensorflow" in line or "sklearn" in line]
+
+
+def test_readme_lists_every_argument() -> None:
+    """The README's table is the settings' own."""
+    readme = (ROOT / "README.md").read_text()
+    for name, field in TrainSettings.model_fields.items():
+        row = f"| `{settings.argument_name(name)}` | {values_of(name)} | {field.default} | {field.description} |"
+        assert row in readme, row
+
+
+def values_of(name: str) -> str:
+    """The values that a field takes, as the README writes them."""
+    choices = settings.choices(name)
+    if choices:
+        return ", ".join(map(str, choices))
+    schema = TrainSettings.model_json_schema()["properties"][name]
+    if schema["type"] == "string":
+        return "text"
+    low = f"above {schema['exclusiveMinimum']:g}" if "exclusiveMinimum" in schema else f"{schema['minimum']}"
+    high = f"below {schema['exclusiveMaximum']:g}" if "exclusiveMaximum" in schema else f"{schema['maximum']:g}"
+    return f"{low}, {high}" if "above" in low else f"{low} to {schema['maximum']}"
