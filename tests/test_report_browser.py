@@ -366,6 +366,23 @@ def test_unlabelled_images_have_no_figures_but_a_page(browser, tmp_path):
     page.close()
 
 
+def test_says_where_the_threshold_comes_from(browser, tmp_path):
+    given = results([True, False], threshold=7.0)
+    given.threshold_source = "command line"
+    given.trained_threshold = TRAINED.model_copy(update={"method": "conformal", "suggested": 12.25})
+    picture = pictures.picture(np.zeros((SIDE, SIDE, 1), np.float32), None)
+    (tmp_path / "report.html").write_text(render(given, [picture] * 2), encoding="utf-8")
+    page = browser.new_page()
+    page.goto((tmp_path / "report.html").as_uri())
+    page.wait_for_selector(".card")
+    text = page.locator("#suggestion").inner_text()
+    assert "Testing began with 7, given on the command line." in text
+    assert "Suggested value is 12.25, based on scores of training images the model was not fitted on" in text
+    assert "at most 5 % of new normal images are flagged" in text
+    assert page.locator('#presets [aria-pressed="true"]').inner_text() == "Given 7"
+    page.close()
+
+
 def test_hostile_names_stay_text(browser, tmp_path):
     hostile = results([True, False])
     for image in hostile.images:
