@@ -136,6 +136,17 @@ def _test(arguments: argparse.Namespace) -> None:
     )
 
 
+def _declare_profile(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", type=Path, required=True, help="a .tflite file")
+    parser.add_argument("--json", action="store_true", help="JSON also where standard output is a terminal")
+
+
+def _profile(arguments: argparse.Namespace) -> None:
+    from fomoad import profile
+
+    profile.command(arguments.model, arguments.json)
+
+
 COMMANDS: dict[str, _Command] = {
     "train": _Command(
         "Train on a data directory of good images and write models and a threshold.",
@@ -145,5 +156,10 @@ COMMANDS: dict[str, _Command] = {
     ),
     "test": _Command(
         "Run a model file over the test images and write results.json and report.html.", _declare_test, _test
+    ),
+    "profile": _Command(
+        "Say what a TFLite model asks of a device: flash, arena, multiply-adds, operations, estimated latency.",
+        _declare_profile,
+        _profile,
     ),
 }

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fomoad.profile import Profile
 from fomoad.runtime import TensorSpec
 
 SCHEMA_VERSION = 1
@@ -55,7 +56,7 @@ class ModelFile(Record):
     input: TensorInfo
     output: TensorInfo
     threshold: Threshold
-    profile: dict[str, Any] | None = Field(default=None, description="What `fomoad profile` says, for TFLite files.")
+    profile: Profile | None = Field(default=None, description="What `fomoad profile` says, for TFLite files.")
 
 
 class BackboneInfo(Record):

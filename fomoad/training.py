@@ -5,6 +5,7 @@ import hashlib
 import importlib.metadata
 import math
 import platform
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fomoad
-from fomoad import backbone, dataset, fitting, labels, quantization, runtime, threshold
+from fomoad import backbone, dataset, fitting, labels, profile, quantization, runtime, threshold
 from fomoad.artifacts import onnx_file, output_directory, saved_model, tflite
 from fomoad.artifacts.trace import Exported
 from fomoad.backbone import ARCHITECTURES, Weights
@@ -33,6 +34,7 @@ from fomoad.metadata import (
     TensorInfo,
     Threshold,
 )
+from fomoad.profile import Profile
 from fomoad.progress import log, step, track
 from fomoad.scorers.gmm import CAPACITIES
 from fomoad.settings import TrainSettings
@@ -75,7 +77,10 @@ def train_models(settings: TrainSettings, split: Split, images: Images) -> dict[
     log(f"Backbone {settings.backbone} with weights: {weights.origin}")
     features = build_features(settings, images, weights)
     models = _train_float(settings, split, images, features) | _train_int8(settings, split, images, features)
-    metadata = _metadata(settings, images, weights, features, {name: model.record for name, model in models.items()})
+    records = {name: model.record for name, model in models.items()}
+    for name in (tflite.FLOAT_FILE, tflite.INT8_FILE):
+        records[name].profile = _profile(name, models[name].content)
+    metadata = _metadata(settings, images, weights, features, records)
     contents = {name: model.content for name, model in models.items()}
     return contents | {METADATA_FILE: metadata.model_dump_json(indent=2).encode() + b"\n"}
 
@@ -208,6 +213,17 @@ def _refuse_anomalies(split: Split, directory: Path) -> None:
             f"{len(found)} training images in {directory} are labelled anomaly (sample ids {shown}): training takes "
             "good parts only, so move them to the test set or correct their labels."
         )
+
+
+def _profile(name: str, content: bytes) -> Profile:
+    """Measure and show what a TFLite model asks of a device."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        path.write_bytes(content)
+        with step(f"Measuring what {name} asks of a device"):
+            measured = profile.profile_model(path)
+    log(profile.table(measured))
+    return measured
 
 
 def _record(content: bytes, image: TensorInfo, scores: TensorInfo, thresholds: Threshold) -> ModelFile:

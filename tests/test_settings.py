@@ -165,5 +165,5 @@ def values_of(name: str) -> str:
     if schema["type"] == "string":
         return "text"
     low = f"above {schema['exclusiveMinimum']:g}" if "exclusiveMinimum" in schema else f"{schema['minimum']}"
-    high = f"below {schema['exclusiveMaximum']:g}" if "exclusiveMaximum" in schema else f"{schema['maximum']:g}"
-    return f"{low}, {high}" if "above" in low else f"{low} to {schema['maximum']}"
+    high = f"below {schema['exclusiveMaximum']:g}" if "exclusiveMaximum" in schema else f"at most {schema['maximum']}"
+    return f"{low}, {high}" if "above" in low else f"{low} to {high}"

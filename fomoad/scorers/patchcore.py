@@ -15,8 +15,11 @@ from fomoad.scorers.standardisation import Standardisation
 
 Array = NDArray[np.float32]
 
-SLICE: Final = 64
-"""Bank entries that the exported graph compares with at a time: the distances of one slice are all that lives."""
+SLICE_BYTES: Final = 64 * 2**10
+"""The graph compares with so many bank entries at a time that their distances take about this much.
+
+A microcontroller's arena then does not grow with the bank, and elsewhere the distances stay in the cache.
+"""
 BLOCK_BYTES: Final = 64 * 2**20
 """Distances are computed in NumPy in blocks of about this size."""
 
@@ -48,18 +51,18 @@ class PatchCoreScorer:
         scores = [self._nearest(patches[start : start + block], norms) for start in range(0, len(patches), block)]
         return np.concatenate(scores).reshape(features.shape[:-1]).astype(np.float32)
 
-    def graph(self, features: tf.Tensor, slice_size: int | None = None) -> tf.Tensor:
+    def graph(self, features: tf.Tensor, slice_bytes: int = SLICE_BYTES) -> tf.Tensor:
         """The same as TensorFlow operations, (N, rows, columns, D) to (N, rows, columns).
 
-        For k = 1 the bank is taken in slices of `slice_size` entries with a running minimum (None: at once), and
-        only operations that TFLite Micro has are used. Larger k need the whole row of distances, and TopK.
+        For k = 1 the bank is taken in slices with a running minimum, and only operations that TFLite Micro has
+        are used. Larger k need the whole row of distances, and TopK.
         """
         scaled = features * tf.constant(self.standardise.gain) + tf.constant(self.standardise.offset)
         own = tf.reduce_sum(tf.square(scaled), axis=-1)
         if self.k > 1:
             nearest = -tf.math.top_k(-self._squared_without_own(scaled, self.bank), self.k, sorted=False).values
             return tf.reduce_mean(tf.sqrt(tf.nn.relu(nearest + own[..., None])), axis=-1)
-        size = slice_size or len(self.bank)
+        size = max(1, slice_bytes // (4 * features.shape[1] * features.shape[2]))
         lowest = None
         for start in range(0, len(self.bank), size):
             squared = self._squared_without_own(scaled, self.bank[start : start + size])
