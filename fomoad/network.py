@@ -22,6 +22,10 @@ Ranges = Mapping[str, tuple[float, float]]
 
 INPUT = "input"
 """The name of the tensor that holds the images as the user gives them."""
+INT8_STEPS = 255
+KERNEL_STEPS = 127
+MOST_BIAS_STEPS = 2.0**24
+"""Biases beyond this many steps would come near the end of 32 bits, and below it nothing is lost on them."""
 NO_PADS: Pads = ((0, 0), (0, 0))
 _ACTIVATIONS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "linear": lambda x: x,
@@ -121,14 +125,19 @@ def run(network: Network, images: tf.Tensor, ranges: Ranges | None = None, every
     operations that the TFLite converter turns into true int8 kernels. `every` returns all tensors, not only the
     outputs.
     """
-    tensors = {INPUT: _rounded(images, INPUT, ranges)}
+    tensors = {INPUT: rounded(images, INPUT, ranges)}
     for node in network.nodes:
-        inputs = [tensors[name] for name in node.inputs]
-        tensors[node.name] = _rounded(_compute(node, inputs, ranges is not None), node.name, ranges)
+        tensors[node.name] = compute(node, tensors, ranges)
     return tensors if every else {name: tensors[name] for name in network.outputs}
 
 
-def _compute(node: Node, inputs: list[tf.Tensor], quantised: bool) -> tf.Tensor:
+def compute(node: Node, tensors: Mapping[str, tf.Tensor], ranges: Ranges | None = None) -> tf.Tensor:
+    """One node's output, from a mapping that holds its inputs; rounded as `run` says where there are `ranges`."""
+    inputs = [tensors[name] for name in node.inputs]
+    return rounded(_compute(node, inputs, ranges), node.name, ranges)
+
+
+def _compute(node: Node, inputs: list[tf.Tensor], ranges: Ranges | None) -> tf.Tensor:
     if isinstance(node, Normalisation):
         return _normalise(node.affine, inputs[0])
     if isinstance(node, Addition):
@@ -137,15 +146,15 @@ def _compute(node: Node, inputs: list[tf.Tensor], quantised: bool) -> tf.Tensor:
         padded, padding = _pad(inputs[0], node.size, node.strides, node.pads)
         return tf.nn.max_pool2d(padded, node.size, node.strides, padding)
     if isinstance(node, Convolution):
-        return _convolve(node, inputs[0], quantised)
+        return _convolve(node, inputs[0], ranges)
     raise TypeError(f"no way to compute a {type(node).__name__}")
 
 
-def _convolve(node: Convolution, inputs: tf.Tensor, quantised: bool) -> tf.Tensor:
+def _convolve(node: Convolution, inputs: tf.Tensor, ranges: Ranges | None) -> tf.Tensor:
     padded, padding = _pad(inputs, node.kernel.shape[:2], node.strides, node.pads)
     kernel = tf.constant(node.kernel)
-    if quantised:
-        kernel = _rounded_kernel(kernel, node)
+    if ranges is not None:
+        kernel = _rounded_kernel(kernel, node, ranges[node.inputs[0]])
     strides = (1, *node.strides, 1)
     if node.depthwise:
         outputs = tf.nn.depthwise_conv2d(padded, kernel, strides, padding)
@@ -189,26 +198,35 @@ def same_pads(sides: tuple[int, ...], size: tuple[int, ...], strides: tuple[int,
     return pads[0], pads[1]
 
 
-def _rounded(tensor: tf.Tensor, name: str, ranges: Ranges | None) -> tf.Tensor:
+def rounded(tensor: tf.Tensor, name: str, ranges: Ranges | None) -> tf.Tensor:
+    """Round a tensor to the 256 steps of its range, where it has one."""
     if ranges is None or name not in ranges:
         return tensor
     low, high = ranges[name]
     return tf.quantization.fake_quant_with_min_max_args(tensor, low, high, num_bits=8)
 
 
-def _rounded_kernel(kernel: tf.Tensor, node: Convolution) -> tf.Tensor:
+def _rounded_kernel(kernel: tf.Tensor, node: Convolution, input_range: tuple[float, float]) -> tf.Tensor:
     """Round each output channel's kernel to -127..127 steps of its own size."""
-    axis = 2 if node.depthwise else 3
-    highest = np.maximum(np.abs(node.kernel).max(axis=tuple(a for a in range(4) if a != axis)), 1e-6)
-    if not node.depthwise:
-        return tf.quantization.fake_quant_with_min_max_vars_per_channel(
-            kernel, -highest, highest, num_bits=8, narrow_range=True
-        )
-    flat = tf.reshape(kernel, (*kernel.shape[:2], -1))
-    rounded = tf.quantization.fake_quant_with_min_max_vars_per_channel(
+    highest = _kernel_range(node, input_range)
+    flat = tf.reshape(kernel, (*kernel.shape[:2], -1)) if node.depthwise else kernel
+    steps = tf.quantization.fake_quant_with_min_max_vars_per_channel(
         flat, -highest, highest, num_bits=8, narrow_range=True
     )
-    return tf.reshape(rounded, kernel.shape)
+    return tf.reshape(steps, kernel.shape) if node.depthwise else steps
+
+
+def _kernel_range(node: Convolution, input_range: tuple[float, float]) -> Array:
+    """The value (outputs,) that 127 steps of each output channel's kernel stand for.
+
+    It is the channel's largest weight, except in channels whose weights have all but vanished in training:
+    int8 kernels count the bias in steps of the input's times the kernel's, and it must not overflow its 32 bits.
+    """
+    largest = np.abs(node.kernel).max(axis=(0, 1, 3) if node.depthwise else (0, 1, 2))
+    input_step = (input_range[1] - input_range[0]) / INT8_STEPS
+    for_bias = KERNEL_STEPS * np.abs(node.bias) / (input_step * MOST_BIAS_STEPS)
+    highest: Array = np.maximum(np.maximum(largest, for_bias), 1e-6).astype(np.float32)
+    return highest
 
 
 def _needed(nodes: Mapping[str, Node], outputs: tuple[str, ...]) -> list[Node]:

@@ -1,21 +1,129 @@
-"""Ranges for int8 tensors, measured on training images."""
+"""Making a network ready for int8: the range that each tensor's steps cover, and biases that undo rounding's bias.
 
-from collections.abc import Iterable
+Both are measured on training images. Why these two and no more: CONTRIBUTING's numbers on the magnetic tiles say
+that bias correction takes away more than half of the features' error, percentiles a little of the rest, and that
+equalising channels (Nagel et al. 2019, section 4.1), searching ranges for the least squared error and rounding
+kernels by second moments (Frantar et al. 2022) take away nothing more.
+"""
+
+from dataclasses import replace
+from typing import Any, Final
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from fomoad import network
-from fomoad.network import Network
+from fomoad.network import INPUT, Convolution, Network, Node, Ranges
+from fomoad.progress import track
+
+Array = NDArray[np.float32]
+
+COVERED: Final = 0.9999
+"""The share of a tensor's values up to which its range reaches at either end.
+
+The few above it are clipped, and all others get finer steps. Clipping more would clip what defects look like.
+"""
+BATCH: Final = 20
+"""Images that are measured at a time."""
+VALUES_PER_BATCH: Final = 200_000
+"""Percentiles are taken of about this many values of each tensor and batch."""
+TENSOR_BYTES: Final = 128 * 2**20
+"""Biases are corrected on as many images as keep each tensor below this size; a handful of tensors live at once."""
 
 
-def calibrate(network_: Network, batches: Iterable[NDArray[np.float32]]) -> dict[str, tuple[float, float]]:
-    """The lowest and highest value of every tensor over the images, 0 included."""
-    ranges: dict[str, tuple[float, float]] = {}
-    function = tf.function(lambda images: network.run(network_, images, every=True))
-    for images in batches:
-        for name, tensor in function(tf.constant(images)).items():
-            low, high = ranges.get(name, (0.0, 0.0))
-            ranges[name] = min(low, float(np.min(tensor))), max(high, float(np.max(tensor)))
-    return ranges
+def calibrate(network_: Network, images: Array, input_range: tuple[float, float]) -> dict[str, tuple[float, float]]:
+    """Measure every tensor's range on training images (N, height, width, channels), 0 included.
+
+    Each end is the mean over batches of the percentile `COVERED`. The images themselves have `input_range`,
+    whatever the training images hold.
+    """
+    function = tf.function(lambda batch: network.run(network_, batch, every=True), reduce_retracing=True)
+    ends: dict[str, list[tuple[float, float]]] = {}
+    batches = np.array_split(images, -(-len(images) // BATCH))
+    for batch in track(batches, "Measuring int8 ranges", len(images), len):
+        for name, tensor in function(tf.constant(batch)).items():
+            ends.setdefault(name, []).append(_percentiles(tensor.numpy()))
+    means = {name: np.mean(pairs, axis=0) for name, pairs in ends.items()}
+    return {name: (float(low), float(high)) for name, (low, high) in means.items()} | _image_ranges(
+        network_, input_range
+    )
+
+
+def correct_biases(network_: Network, ranges: Ranges, images: Array) -> Network:
+    """Shift each convolution's biases so that rounding leaves its outputs' means as they are.
+
+    Rounded kernels and inputs shift a convolution's output by a constant: on inputs that hardly vary (a clean
+    surface) that is most of the error. Nagel et al., "Data-Free Quantization through Weight Equalization and Bias
+    Correction", ICCV 2019, section 4.2, with means that are measured on `images` (N, height, width, channels), layer
+    by layer, each seeing inputs that are corrected already.
+    """
+    images = images[: _affordable_images(network_, len(images))]
+    exact: dict[str, tf.Tensor] = {INPUT: tf.constant(images)}
+    rounded = {INPUT: network.rounded(exact[INPUT], INPUT, ranges)}
+    corrected: list[Node] = []
+    for position, node in enumerate(network_.nodes):
+        new = node
+        if isinstance(node, Convolution):
+            new = _corrected(node, exact[node.inputs[0]], rounded[node.inputs[0]], ranges)
+        corrected.append(new)
+        exact[node.name] = network.compute(node, exact)
+        rounded[node.name] = network.compute(new, rounded, ranges)
+        needed = {name for later in network_.nodes[position + 1 :] for name in later.inputs}
+        for name in exact.keys() - needed:
+            del exact[name], rounded[name]
+    return replace(network_, nodes=tuple(corrected))
+
+
+def errors(network_: Network, quantised: Network, ranges: Ranges, images: Array) -> dict[str, float]:
+    """How far each tensor is off for being rounded: the norm of the error over that of the tensor less its mean.
+
+    The mean is that of each channel: what a scorer sees is how a feature varies.
+    """
+    exact = network.run(network_, tf.constant(images), every=True)
+    rounded = network.run(quantised, tf.constant(images), ranges, every=True)
+    return {name: _relative_error(rounded[name].numpy(), exact[name].numpy()) for name in exact}
+
+
+def _corrected(node: Convolution, exact: tf.Tensor, rounded: tf.Tensor, ranges: Ranges) -> Convolution:
+    linear = replace(node, activation="linear")
+    source = node.inputs[0]
+    wanted = network.compute(linear, {source: exact})
+    # Its own output is not rounded: that has no bias, and the activation comes first.
+    unrounded = {name: ends for name, ends in ranges.items() if name != node.name}
+    given = network.compute(linear, {source: rounded}, unrounded)
+    shift = tf.reduce_mean(wanted - given, axis=(0, 1, 2)).numpy()
+    return replace(node, bias=(node.bias + shift).astype(np.float32))
+
+
+def _percentiles(tensor: NDArray[Any]) -> tuple[float, float]:
+    values = tensor.reshape(-1)[:: max(1, tensor.size // VALUES_PER_BATCH)]
+    low, high = np.quantile(values, (1 - COVERED, COVERED))
+    return min(0.0, float(low)), max(0.0, float(high))
+
+
+def _image_ranges(network_: Network, input_range: tuple[float, float]) -> dict[str, tuple[float, float]]:
+    """The ranges of the images and of what is made of them channel by channel, which follow from each other."""
+    ends = np.asarray(input_range, np.float32).reshape(2, 1, 1, 1) * np.ones(
+        (1, 1, 1, network_.input_shape[2]), np.float32
+    )
+    tensors: dict[str, tf.Tensor] = {INPUT: tf.constant(ends)}
+    for node in network_.nodes:
+        if isinstance(node, network.Normalisation):
+            tensors[node.name] = network.compute(node, tensors)
+    return {
+        name: (min(0.0, float(np.min(tensor))), max(0.0, float(np.max(tensor)))) for name, tensor in tensors.items()
+    }
+
+
+def _affordable_images(network_: Network, count: int) -> int:
+    """How many images can be computed at once without any tensor growing past `TENSOR_BYTES`."""
+    one = tf.TensorSpec((1, *network_.input_shape), tf.float32)
+    traced = tf.function(lambda images: network.run(network_, images, every=True)).get_concrete_function(one)
+    largest = max(int(np.prod(shape)) for shape in traced.output_shapes.values())
+    return int(np.clip(TENSOR_BYTES // (4 * largest), 1, count))
+
+
+def _relative_error(rounded: NDArray[Any], exact: NDArray[Any]) -> float:
+    varying = exact - exact.mean(axis=(0, 1, 2))
+    return float(np.linalg.norm(rounded - exact)) / max(float(np.linalg.norm(varying)), 1e-12)

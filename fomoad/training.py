@@ -6,8 +6,8 @@ import importlib.metadata
 import math
 import platform
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fomoad
-from fomoad import backbone, dataset, fitting, labels, profile, quantization, runtime, threshold
+from fomoad import backbone, dataset, fitting, labels, profile, quantization, runtime, scaling, threshold
 from fomoad.artifacts import onnx_file, output_directory, saved_model, tflite
 from fomoad.artifacts.trace import Exported
 from fomoad.backbone import ARCHITECTURES, Weights
@@ -48,11 +48,10 @@ PATCHCORE_LAYERS: Final = {1: (1,), 2: (1, 2), 3: (0, 1, 2)}
 GRID_LAYER: Final = 1
 """The layer whose grid the others are resized to."""
 CALIBRATION_IMAGES: Final = 200
-"""Training images that the int8 ranges are measured on, spread evenly."""
+"""Training images that the int8 ranges and biases are measured on."""
 STEPS_TO_THRESHOLD: Final = 64
 """The int8 output's steps from 0 to the threshold, which is thus a quarter of the range and falls on a step."""
 INT8_STEPS: Final = 255
-CALIBRATION_BATCH: Final = 20
 MIN_IMAGES: Final = 2
 SHOWN_IDS: Final = 10
 PACKAGES: Final = ("tensorflow", "keras", "numpy", "scikit-learn", "scipy", "onnx", "tf2onnx", "ai-edge-litert")
@@ -121,7 +120,12 @@ def _train_float(settings: TrainSettings, split: Split, images: Images, features
 
 def _train_int8(settings: TrainSettings, split: Split, images: Images, features: Features) -> dict[str, _Model]:
     """Fit once more, on the features that int8 kernels really give, and convert to int8."""
-    ranges = quantization.calibrate(features.network, _calibration_batches(images))
+    some = _calibration_images(images)
+    ranges = quantization.calibrate(
+        features.network, some, scaling.valid_range(settings.image_input_scaling, images.shape[2])
+    )
+    with step("Correcting biases for int8"):
+        features = replace(features, network=quantization.correct_biases(features.network, ranges, some))
     with step("Converting the backbone to int8"):
         exported = Exported(lambda image: features.graph(image, ranges), images.shape)
         extractor = runtime.load_tflite(tflite.convert_int8(exported, int8_output=False), Path("int8 backbone"))
@@ -163,12 +167,10 @@ def _divisor(settings: TrainSettings, fit: Fit) -> float:
     return _suggested(settings, fit) if settings.score_scale == "threshold" else 1.0
 
 
-def _calibration_batches(images: Images) -> Iterator[Array]:
-    """Training images spread evenly over the set, for the int8 ranges."""
+def _calibration_images(images: Images) -> Array:
+    """Training images spread evenly over the set, for the int8 ranges and biases."""
     count = min(len(images), CALIBRATION_IMAGES)
-    rows = np.arange(count) * len(images) // count
-    pieces = np.array_split(rows, -(-count // CALIBRATION_BATCH))
-    yield from track((images.rows(piece) for piece in pieces), "Measuring int8 ranges", count, len)
+    return images.rows(np.arange(count) * len(images) // count)
 
 
 def _open_training_split(settings: TrainSettings, directory: Path, info_file: Path | None) -> tuple[Split, Images]:
