@@ -139,7 +139,7 @@ def compute(node: Node, tensors: Mapping[str, tf.Tensor], ranges: Ranges | None 
 
 def _compute(node: Node, inputs: list[tf.Tensor], ranges: Ranges | None) -> tf.Tensor:
     if isinstance(node, Normalisation):
-        return _normalise(node.affine, inputs[0])
+        return _normalise(node, inputs[0], ranges)
     if isinstance(node, Addition):
         return _ACTIVATIONS[node.activation](inputs[0] + inputs[1])
     if isinstance(node, MaxPooling):
@@ -163,12 +163,20 @@ def _convolve(node: Convolution, inputs: tf.Tensor, ranges: Ranges | None) -> tf
     return _ACTIVATIONS[node.activation](tf.nn.bias_add(outputs, tf.constant(node.bias)))
 
 
-def _normalise(affine: Affine, images: tf.Tensor) -> tf.Tensor:
+def _normalise(node: Normalisation, images: tf.Tensor, ranges: Ranges | None) -> tf.Tensor:
+    affine = node.affine
     if _identity(affine):
         return images
     if affine.reversed_channels and images.shape[-1] == 3:
         images = images[..., ::-1]
-    return images * tf.constant(affine.scale) + tf.constant(affine.offset)
+    # Rounded in between as well: a tensor that is not would be float32, four times as large on the device.
+    scaled = rounded(images * tf.constant(affine.scale), scaled_name(node), ranges)
+    return scaled + tf.constant(affine.offset)
+
+
+def scaled_name(node: Normalisation) -> str:
+    """The name that the range of the images goes by when they are scaled but not shifted yet."""
+    return f"{node.name}/scaled"
 
 
 def _uniform(affine: Affine) -> bool:

@@ -1,0 +1,176 @@
+"""Rounded networks, held against the int8 kernels of LiteRT and TFLite Micro."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+from fomoad import backbone, micro, network, quantization, scaling, tflite_file
+from fomoad.artifacts import tflite
+from fomoad.artifacts.trace import Exported
+from fomoad.backbone import ARCHITECTURES, Weights
+from fomoad.network import INPUT, Convolution, Network, Normalisation
+
+LAYER = "block_3_expand_relu"
+NO_OFFSET = scaling.Affine(np.ones(3, np.float32), np.zeros(3, np.float32), False)
+RANDOM = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quiet() -> Iterator[None]:
+    """The converter writes to the error stream below Python."""
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    yield
+    os.dup2(saved, 2)
+
+
+def _mobilenet(shape: tuple[int, int, int] = (32, 32, 3), input_scaling: str = "-1..1") -> Network:
+    """Random weights, and biases like those of a trained network: not zero."""
+    architecture = ARCHITECTURES["mobilenet-v2-0.35"]
+    model = architecture.build((*shape[:2], 3))
+    random = np.random.default_rng(5)
+    for variable in model.weights:
+        if variable.name in ("beta", "moving_mean"):
+            variable.assign(random.normal(0.3, 0.3, variable.shape))
+    return backbone.cut(model, architecture, shape, input_scaling, (LAYER,))
+
+
+def _images(count: int, shape: tuple[int, int, int] = (32, 32, 3), input_scaling: str = "-1..1") -> Any:
+    pixels = np.random.default_rng(1).integers(0, 256, (count, shape[0] // 4, shape[1] // 4, shape[2]))
+    return scaling.from_pixels(pixels.repeat(4, axis=1).repeat(4, axis=2), input_scaling)
+
+
+def _one_convolution(kernel: Any, bias: Any, side: int = 8) -> Network:
+    convolution = Convolution("convolution", ("normalised",), kernel, bias, (1, 1), network.NO_PADS, False)
+    return Network((Normalisation("normalised", (INPUT,), NO_OFFSET), convolution), ("convolution",), (side, side, 3))
+
+
+def _to_tflite(rounded: Network, ranges: network.Ranges) -> bytes:
+    return tflite.convert_int8(
+        Exported(lambda images: network.run(rounded, images, ranges)[rounded.outputs[0]], rounded.input_shape)
+    )
+
+
+def _stored(content: bytes, images: Any) -> tuple[Any, float, int]:
+    """int8 inputs (N, ...) and the output's scale and zero point."""
+    interpreter = Interpreter(model_content=content)
+    scale, zero = interpreter.get_input_details()[0]["quantization"]
+    stored = np.clip(np.round(images / scale) + zero, -128, 127).astype(np.int8)
+    return stored, *interpreter.get_output_details()[0]["quantization"]
+
+
+def _litert(content: bytes, stored: Any, resolver: OpResolverType = OpResolverType.AUTO) -> Any:
+    interpreter = Interpreter(model_content=content, experimental_op_resolver_type=resolver)
+    interpreter.allocate_tensors()
+    outputs = []
+    for image in stored:
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
+        interpreter.invoke()
+        outputs.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0])
+    return np.stack(outputs).astype(np.int64)
+
+
+def test_a_channel_without_weights_keeps_its_bias() -> None:
+    """Folded batch normalisation leaves channels of vanishing weights; their biases once overflowed 32 bits."""
+    kernel = RANDOM.normal(0, 0.5, (1, 1, 3, 4)).astype(np.float32)
+    kernel[..., 1] = 1e-20
+    kernel[..., 2] = 1e-7
+    bias = np.array([0.5, 3.0, -2.0, 1.0], np.float32)
+    rounded = _one_convolution(kernel, bias)
+    images = RANDOM.uniform(-1, 1, (2, 8, 8, 3)).astype(np.float32)
+    ranges = {INPUT: (-1.0, 1.0), "normalised": (-1.0, 1.0), "convolution": (-4.0, 4.0)}
+    content = _to_tflite(rounded, ranges)
+    stored, scale, zero = _stored(content, images)
+    outputs = (_litert(content, stored) - zero) * scale
+    np.testing.assert_allclose(outputs, images @ kernel[0, 0] + bias, atol=3 * scale)
+    np.testing.assert_allclose(outputs[..., 1], 3.0, atol=scale)
+
+
+def test_int8_kernels_compute_what_the_simulation_says() -> None:
+    """For a whole backbone; single values differ by the kernels' own rounding, which later layers carry on."""
+    exact, images = _mobilenet(), _images(12)
+    ranges = quantization.calibrate(exact, images, (-1.0, 1.0))
+    rounded = quantization.correct_biases(exact, ranges, images)
+    content = _to_tflite(rounded, ranges)
+    stored, scale, zero = _stored(content, images)
+    kernels = (_litert(content, stored) - zero) * scale
+    simulated = network.run(rounded, images, ranges)[LAYER].numpy()
+    difference = np.linalg.norm(kernels - simulated) / np.linalg.norm(simulated - simulated.mean(axis=(0, 1, 2)))
+    assert difference < 0.15
+    assert np.abs(kernels - simulated).mean() < 2 * scale
+
+
+@pytest.mark.skipif(not micro.available(), reason="TFLite Micro's interpreter is not installed")
+def test_tflite_micro_agrees_with_the_reference_kernels_to_the_bit() -> None:
+    from tflite_micro.python.tflite_micro import runtime
+
+    exact, images = _mobilenet(), _images(3)
+    ranges = quantization.calibrate(exact, images, (-1.0, 1.0))
+    content = _to_tflite(exact, ranges)
+    stored, _, _ = _stored(content, images)
+    interpreter = runtime.Interpreter.from_bytes(content, arena_size=2**22)
+    outputs = []
+    for image in stored:
+        interpreter.set_input(image[None], 0)
+        interpreter.invoke()
+        outputs.append(interpreter.get_output(0)[0])
+    np.testing.assert_array_equal(np.stack(outputs), _litert(content, stored, OpResolverType.BUILTIN_REF))
+
+
+@pytest.mark.parametrize("input_scaling", scaling.SCALINGS)
+@pytest.mark.parametrize("channels", scaling.CHANNEL_COUNTS)
+def test_every_scaling_gives_integers_only(input_scaling: str, channels: int) -> None:
+    """From the input to the last convolution nothing is float32, and the input's range is the scaling's."""
+    shape = (32, 32, channels)
+    exact, images = _mobilenet(shape, input_scaling), _images(4, shape, input_scaling)
+    low, high = scaling.valid_range(input_scaling, channels)
+    ranges = quantization.calibrate(exact, images, (low, high))
+    content = _to_tflite(exact, ranges)
+    types = {tensor.dtype for operation in tflite_file.operations(content) for tensor in operation.outputs}
+    assert types == {"int8"}
+    scale, zero = Interpreter(model_content=content).get_input_details()[0]["quantization"]
+    assert scale * (-128 - zero) == pytest.approx(low, abs=scale)
+    assert scale * (127 - zero) == pytest.approx(high, abs=scale)
+
+
+def test_calibration_takes_percentiles() -> None:
+    """One value in a million does not stretch the range; the range of the bulk is kept."""
+    kernel = np.eye(3, dtype=np.float32)[None, None]
+    exact = _one_convolution(kernel, np.zeros(3, np.float32), side=64)
+    images = RANDOM.uniform(-0.5, 1, (20, 64, 64, 3)).astype(np.float32)
+    images[3, 4, 5, 0] = 50.0
+    low, high = quantization.calibrate(exact, images, (-1.0, 1.0))["convolution"]
+    assert (low, high) == pytest.approx((-0.5, 1.0), abs=0.01)
+
+
+def test_corrected_biases_keep_every_mean() -> None:
+    """On the images that biases were corrected on, rounding shifts no channel of a linear layer."""
+    kernel = RANDOM.normal(size=(1, 1, 3, 16)).astype(np.float32)
+    exact = _one_convolution(kernel, np.zeros(16, np.float32))
+    images = (0.7 + RANDOM.normal(0, 0.01, (8, 8, 8, 3))).astype(np.float32)
+    ranges = {INPUT: (-1.0, 1.0), "normalised": (-1.0, 1.0)}
+
+    def shifts(rounded: Network) -> Any:
+        given = network.run(rounded, images, ranges)["convolution"]
+        return np.abs(tf.reduce_mean(given, axis=(0, 1, 2)) - (images @ kernel[0, 0]).mean(axis=(0, 1, 2)))
+
+    assert shifts(exact).max() > 1e-3
+    assert shifts(quantization.correct_biases(exact, ranges, images)).max() < 1e-5
+
+
+def test_trained_weights_keep_their_features(shared: Path) -> None:
+    """With trained weights, vanished channels included, corrected int8 features are close to the float ones."""
+    weights = shared / "weights/keras/models/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_128_no_top.h5"
+    exact = backbone.load("mobilenet-v2-0.35", Weights("test", weights), (96, 96, 3), "-1..1", (LAYER,))
+    images = _images(8, (96, 96, 3))
+    ranges = quantization.calibrate(exact, images, (-1.0, 1.0))
+    plain = quantization.errors(exact, exact, ranges, images)[LAYER]
+    corrected = quantization.errors(exact, quantization.correct_biases(exact, ranges, images), ranges, images)[LAYER]
+    assert corrected < 0.9 * plain
+    assert corrected < 0.25
