@@ -147,6 +147,36 @@ def _profile(arguments: argparse.Namespace) -> None:
     profile.command(arguments.model, arguments.json)
 
 
+def _declare_sample_data(parser: argparse.ArgumentParser) -> None:
+    from fomoad.scaling import CHANNEL_COUNTS, SCALINGS
+
+    parser.add_argument("directory", type=Path, metavar="DIR", help="the data directory to write")
+    parser.add_argument("--size", type=int, default=96, help="side of the photos in pixels (default: 96)")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same photos (default: 1)")
+    parser.add_argument("--train", type=int, default=200, help="good parts for training (default: 200)")
+    parser.add_argument("--test-normal", type=int, default=60, help="good parts for testing (default: 60)")
+    parser.add_argument("--test-anomaly", type=int, default=60, help="defective parts for testing (default: 60)")
+    parser.add_argument("--channels", type=int, choices=CHANNEL_COUNTS, default=3, help="1: grey, 3: RGB (default)")
+    parser.add_argument("--difficulty", choices=("easy", "medium", "hard"), default="medium", help="default: medium")
+    parser.add_argument("--image-input-scaling", choices=SCALINGS, default="-1..1", help="default: -1..1")
+
+
+def _sample_data(arguments: argparse.Namespace) -> None:
+    from fomoad.sample_data import run
+
+    run(
+        arguments.directory,
+        arguments.size,
+        arguments.seed,
+        arguments.train,
+        arguments.test_normal,
+        arguments.test_anomaly,
+        arguments.channels,
+        arguments.difficulty,
+        arguments.image_input_scaling,
+    )
+
+
 COMMANDS: dict[str, _Command] = {
     "train": _Command(
         "Train on a data directory of good images and write models and a threshold.",
@@ -161,5 +191,10 @@ COMMANDS: dict[str, _Command] = {
         "Say what a TFLite model asks of a device: flash, arena, multiply-adds, operations, estimated latency.",
         _declare_profile,
         _profile,
+    ),
+    "sample-data": _Command(
+        "Make a data directory of photos of a machined part, good and defective, from code.",
+        _declare_sample_data,
+        _sample_data,
     ),
 }
