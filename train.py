@@ -3,6 +3,7 @@
 import sys
 
 from fomoad.cli import main
+from fomoad.signals import supervise
 
 if __name__ == "__main__":
-    sys.exit(main(["train", *sys.argv[1:]]))
+    sys.exit(supervise(lambda: main(["train", *sys.argv[1:]])))

@@ -2,7 +2,7 @@
 
 import sys
 
-from fomoad.cli import main
+from fomoad.cli import supervised_main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(supervised_main())

@@ -1,6 +1,8 @@
 """The command line: one function a command, exit codes, and messages instead of tracebacks."""
 
 import argparse
+import errno
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -10,8 +12,12 @@ from typing import NoReturn
 
 import fomoad
 from fomoad.errors import UserError
+from fomoad.signals import supervise
 
 USER_ERROR = 1
+INTERRUPTED = 130
+SURROUNDINGS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+"""Errors of the operating system that are no defect of this program, wherever they come up."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -34,10 +40,16 @@ class _Command:
     ignores_unknown: bool = False
 
 
+def supervised_main() -> int:
+    """Run one command in a process of its own, which can be ended at any moment."""
+    return supervise(main)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code: 0, or 1 after a sentence that says what is wrong."""
     arguments = sys.argv[1:] if arguments is None else arguments
     _survive_any_locale()
+    _quiet_libraries()
     try:
         _run(list(arguments))
     except UserError as error:
@@ -48,6 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USER_ERROR
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return USER_ERROR
+    except KeyboardInterrupt:
+        print("fomoad: Interrupted.", file=sys.stderr, flush=True)
+        return INTERRUPTED
+    except OSError as error:
+        if error.errno not in SURROUNDINGS:
+            raise
+        print(f"fomoad: {error.strerror} ({error.filename}): mend that and run again.", file=sys.stderr, flush=True)
         return USER_ERROR
     return 0
 
@@ -87,6 +107,13 @@ def _survive_any_locale() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _quiet_libraries() -> None:
+    """Keep notes and warnings of TensorFlow out of the run's own lines; its errors stay."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    for name in ("tensorflow", "absl", "tf2onnx"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _declare_train(parser: argparse.ArgumentParser) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from fomoad import signals
 from fomoad.errors import UserError
 
 STAGING: Final = ".fomoad-unfinished"
@@ -42,10 +43,12 @@ def reserve(directory: Path) -> Iterator[None]:
         raise
 
 
+@signals.postponed()
 def publish(directory: Path, files: Mapping[str, bytes]) -> None:
     """Write files beside their places, then rename them there, the last one last.
 
-    Raises UserError where the disk is full or refuses; the directory is then as it was.
+    SIGTERM and SIGINT wait until that is done. Raises UserError where the disk is full or refuses; the directory is
+    then as it was.
     """
     staging = directory / STAGING
     try:
@@ -80,6 +83,7 @@ def _make(directory: Path) -> list[Path]:
     return missing
 
 
+@signals.postponed()
 def _check_writable(directory: Path) -> None:
     staging = directory / STAGING
     try:

@@ -1,0 +1,141 @@
+"""Ending at any moment: a command runs in a child process, and its parent does nothing but watch.
+
+A call into TensorFlow or SciPy can hold Python's interpreter lock for seconds, and as process 1 of a container a
+program gets no signal that it does not handle. The parent always answers at once, and lives to say what happened
+where the kernel kills the child because the memory is used up.
+"""
+
+import contextlib
+import ctypes
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Final
+
+ENDING: Final = (signal.SIGTERM, signal.SIGINT)
+GRACE_SECONDS: Final = 1.5
+"""How long a child may go on after SIGTERM or SIGINT: enough to finish writing its files."""
+SIGNAL_EXIT: Final = 128
+"""Added to a signal's number to give the exit code, as shells do."""
+NOISE: Final = re.compile(rb"[IW]\d{4} \d\d:|WARNING: All log messages before absl::|INFO: Created TensorFlow Lite ")
+"""Notes and warnings that TensorFlow and LiteRT write whatever they are told."""
+PR_SET_PDEATHSIG: Final = 1
+"""The request to Linux to send a signal when the parent dies (linux/prctl.h)."""
+
+
+def supervise(run: Callable[[], int]) -> int:
+    """Call `run` in a child process and return its exit code, or 128 + N where signal N was to end it.
+
+    Both processes return from here; the caller exits with the result. The child's temporary files go with it, and of
+    its standard error the libraries' noise is left out. Where there is no fork, `run` is called in this process.
+    """
+    if not hasattr(os, "fork"):
+        return run()
+    temporary = _temporary_folder()
+    parent = os.getpid()
+    reading, writing = os.pipe()
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    child = os.fork()
+    if child == 0:
+        os.dup2(writing, 2)
+        os.close(reading)
+        os.close(writing)
+        _become_child(parent, temporary)
+        return run()
+    os.close(writing)
+    try:
+        return _watch(child, reading)
+    finally:
+        if temporary:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def postponed() -> Iterator[None]:
+    """Hold back SIGTERM and SIGINT until the end of the block, which must be short."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: list[int] = []
+    previous = {number: signal.signal(number, lambda number, _: received.append(number)) for number in ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        for first in received[:1]:
+            signal.raise_signal(first)
+
+
+def _become_child(parent: int, temporary: str | None) -> None:
+    """Die at once of a signal, whatever runs, and with the parent; keep temporary files in the given folder."""
+    if temporary:
+        os.environ["TMPDIR"] = tempfile.tempdir = temporary
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(SIGNAL_EXIT + signal.SIGKILL)
+    for number in ENDING:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+
+
+def _watch(child: int, errors: int) -> int:
+    """Pass signals on to the child, kill it where it does not end, and turn its end into an exit code."""
+
+    def kill(number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, number)
+
+    def forward(number: int, _: FrameType | None) -> None:
+        received.append(number)
+        kill(number)
+        signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)
+
+    received: list[int] = []
+    signal.signal(signal.SIGALRM, lambda *_: kill(signal.SIGKILL))
+    for number in ENDING:
+        signal.signal(number, forward)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+    _pass_on(errors)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    return status if status >= 0 else _explain(received[0] if received else -status)
+
+
+def _pass_on(errors: int) -> None:
+    """Copy the child's standard error to this process', line by line, without noise, until the child has ended."""
+    with open(errors, "rb") as lines:
+        for line in lines:
+            if not NOISE.match(line):
+                with contextlib.suppress(OSError):
+                    os.write(2, line)
+
+
+def _explain(number: int) -> int:
+    """Say which signal ended a run, and return its exit code: that of the shells where somebody asked for it, or 1."""
+    name = signal.Signals(number).name
+    if number in ENDING:
+        message = f"Ended by {name}."
+    elif number == signal.SIGKILL:
+        message = (
+            "The run was killed, most likely because the memory is used up: give it more memory (docker run -m), or "
+            "lower --memory-limit."
+        )
+    else:
+        message = f"The run crashed ({name}): TensorFlow needs a processor with AVX; if this one has it, report this."
+    print(f"fomoad: {message}", file=sys.stderr, flush=True)
+    return SIGNAL_EXIT + number if number in ENDING else 1
+
+
+def _temporary_folder() -> str | None:
+    try:
+        return tempfile.mkdtemp(prefix="fomoad-")
+    except OSError:
+        return None
