@@ -40,6 +40,8 @@ PICKED = -1.0
 OVERSAMPLING = 4
 """So many times the rows that are wanted are picked from every shard. The final radius is then within a tenth
 of that of a selection from the whole matrix; picking once as many left it up to a sixth above."""
+SHARDS_HELD = 4
+"""What was picked from more shards than this is selected from at once, so that it does not pile up."""
 RADIUS_ELEMENTS = 1 << 22
 """Distances held at once while the coverage radius is measured: 32 MiB."""
 
@@ -84,8 +86,8 @@ def composable_k_center(
 
     Greedy k-center composes: rows picked from every shard, and `count` of their union, cover all rows within
     a constant factor of the best radius (Malkomes et al. 2015). Held are one shard and a copy of it (at the
-    start two shards, since a single one is selected from as it is), and OVERSAMPLING * `count` rows of every
-    shard before it; in the end twice the latter.
+    start two shards, since a single one is selected from as it is), and of the shards before it at most
+    (SHARDS_HELD + 1) * OVERSAMPLING * `count` rows, however many there are; twice the latter at times.
 
     Args:
         shards: (n_i, d) matrices; together they are the matrix, top to bottom. Each is looked at once.
@@ -110,22 +112,23 @@ def composable_k_center(
             progress(len(start[0]))
         return np.asarray(start[0][picks], dtype=np.float32), picks
     seeds = np.random.default_rng(seed)
+    wanted = OVERSAMPLING * count
     rows: list[Floats] = []
     indices: list[Indices] = []
     read = 0
     for shard in itertools.chain(_handed_over(start), filled):
-        wanted = min(OVERSAMPLING * count, len(shard))
-        picks = greedy_k_center(shard, wanted, int(seeds.integers(2**32)))
+        picks = greedy_k_center(shard, min(wanted, len(shard)), int(seeds.integers(2**32)))
         rows.append(np.asarray(shard[picks], dtype=np.float32))
         indices.append(picks + read)
         read += len(shard)
+        if sum(map(len, rows)) > SHARDS_HELD * wanted:
+            _reduce(rows, indices, wanted, int(seeds.integers(2**32)))
         if progress is not None:
             progress(read)
     if count > read:
         raise ValueError(f"count must be at most {read}, the number of rows of all shards, got {count}")
-    union = np.concatenate(rows)
-    picks = greedy_k_center(union, count, seed)
-    return union[picks], np.concatenate(indices)[picks]
+    _reduce(rows, indices, count, seed)
+    return rows[0], indices[0]
 
 
 def coverage_radius(points: NDArray[Any], centres: NDArray[Any]) -> float:
@@ -143,6 +146,14 @@ def coverage_radius(points: NDArray[Any], centres: NDArray[Any]) -> float:
         nearest = np.min(norms - 2 * (block @ centres.T), axis=1) + np.einsum("ij,ij->i", block, block)
         farthest = max(farthest, float(nearest.max()))
     return float(np.sqrt(farthest))
+
+
+def _reduce(rows: list[Floats], indices: list[Indices], count: int, seed: int) -> None:
+    """Put `count` rows of the union, and their indices, in place of what the lists hold."""
+    union, places = np.concatenate(rows), np.concatenate(indices)
+    rows.clear()
+    picks = greedy_k_center(union, count, seed)
+    rows[:], indices[:] = [union[picks]], [places[picks]]
 
 
 def _handed_over(shards: list[NDArray[Any]]) -> Iterator[NDArray[Any]]:

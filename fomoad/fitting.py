@@ -26,6 +26,12 @@ FOLDS: Final = 5
 """Parts that the images are split into for scores by a mixture that was not fitted on them."""
 MAX_CELLS: Final = 40_000
 """The mixture is fitted on at most this many cells, chosen uniformly."""
+KEPT_SHARE: Final = 1 / 2
+"""Share of the memory limit in which features are kept, where all of them fit."""
+SHARD_SHARE: Final = 1 / 8
+"""Share of the memory limit that a shard takes. While it is selected from, it is held about three times."""
+BANK_SHARE: Final = 1 / 32
+"""Share of the memory limit that a memory bank takes at most; many times its rows are held while it is selected."""
 MAX_BANK: Final = 20_000
 """Entries of a memory bank at most: with 96 features, a model of 8 MB."""
 
@@ -44,12 +50,14 @@ class Fit:
 
 
 class FeatureSource:
-    """The features of all training images, in batches, computed anew in each pass or kept where memory allows."""
+    """The features of all training images, in batches: kept where all fit into a share of the memory limit in bytes,
+    else computed anew in each pass.
+    """
 
     def __init__(self, images: Images, extract: Extract, memory_limit: int) -> None:
         self.images = images
         self._extract = extract
-        self._memory_limit = memory_limit
+        self._most_kept = memory_limit * KEPT_SHARE
         self._kept: list[tuple[slice, Array]] | None = None
 
     def __len__(self) -> int:
@@ -61,11 +69,9 @@ class FeatureSource:
             yield from track(self._kept, what, len(self), _batch_size)
             return
         kept: list[tuple[slice, Array]] | None = []
-        size = 0
         computed = ((rows, self._extract(images)) for rows, images in self.images.batches())
         for rows, features in track(computed, what, len(self), _batch_size):
-            size += features.nbytes
-            if size > self._memory_limit:
+            if features.nbytes / len(features) * len(self) > self._most_kept:
                 kept = None
             if kept is not None:
                 kept.append((rows, features))
@@ -124,9 +130,10 @@ def _select_bank(
     """The features' scaling, the bank (M, D) of scaled patches, and the image (M,) of each entry."""
     standardise, grid = _measure_features(source)
     patches = len(source) * grid
-    count = min(max(1, round(ratio * patches)), MAX_BANK)
-    if count == MAX_BANK:
-        log(f"The memory bank is limited to {MAX_BANK} of {patches} patches.")
+    most = min(MAX_BANK, int(memory_limit * BANK_SHARE) // standardise.gain.nbytes)
+    count = min(max(1, round(ratio * patches)), most)
+    if count == most:
+        log(f"The memory bank is limited to {most} of {patches} patches.")
     shards = _shards(source, standardise, memory_limit)
     with step(f"Selecting {count} of {patches} patches for the memory bank"):
         bank, indices = composable_k_center(shards, count, seed)
@@ -148,12 +155,12 @@ def _measure_features(source: FeatureSource) -> tuple[Standardisation, int]:
 
 
 def _shards(source: FeatureSource, standardise: Standardisation, memory_limit: int) -> Iterator[Array]:
-    """All scaled patches (n, D) in order, in pieces of at most about `memory_limit` bytes."""
+    """All scaled patches (n, D) in order, in pieces of about SHARD_SHARE of `memory_limit` bytes."""
     pending: list[Array] = []
     size = 0
     for _, features in source.batches("Reading features"):
         patches = standardise(features.reshape(-1, features.shape[-1]))
-        if pending and size + patches.nbytes > memory_limit:
+        if pending and size + patches.nbytes > memory_limit * SHARD_SHARE:
             yield np.concatenate(pending)
             pending, size = [], 0
         pending.append(patches)

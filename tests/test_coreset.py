@@ -1,5 +1,6 @@
 """Greedy k-center against the plain algorithm, done in float64 one pick at a time."""
 
+import tracemalloc
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from fomoad.coreset import composable_k_center, coverage_radius, greedy_k_center
+from fomoad.coreset import OVERSAMPLING, composable_k_center, coverage_radius, greedy_k_center
 
 Matrix = NDArray[np.float32]
 
@@ -178,6 +179,25 @@ def test_a_selection_by_shards_covers_nearly_as_well(points: Matrix) -> None:
         assert (rows == points[indices]).all()
         ratios.append(coverage_radius(points, rows) / coverage_radius(points, points[exact]))
     assert np.mean(ratios) <= 1.1
+
+
+def test_memory_does_not_grow_with_the_number_of_shards() -> None:
+    count, shard_rows, columns, shards = 300, 1500, 64, 60
+    random = np.random.default_rng(3)
+    tracemalloc.start()
+    composable_k_center((random.random((shard_rows, columns), np.float32) for _ in range(shards)), count, seed=0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    picks_of_all_shards = shards * OVERSAMPLING * count * columns * 4
+    assert peak < picks_of_all_shards / 2
+
+
+def test_selections_from_many_shards_cover_nearly_as_well() -> None:
+    points = clustered_points(20_000, 12, 30)
+    exact = greedy_k_center(points, 100, seed=1)
+    rows, indices = composable_k_center(np.array_split(points, 30), 100, seed=1)
+    assert (rows == points[indices]).all()
+    assert coverage_radius(points, rows) <= 1.2 * coverage_radius(points, points[exact])
 
 
 def test_shards_may_be_of_any_size() -> None:
