@@ -79,7 +79,8 @@ def _run(arguments: list[str]) -> None:
     parsers = {}
     for name, command in COMMANDS.items():
         parsers[name] = commands.add_parser(name, help=command.help, description=command.help, allow_abbrev=False)
-        command.declare(parsers[name])
+        if arguments[:1] == [name]:  # declaring imports what the command needs: the others would cost their start-up
+            command.declare(parsers[name])
     if arguments and arguments[0] in parsers:
         arguments = [arguments[0], *_joined(parsers[arguments[0]], arguments[1:])]
     parsed, unknown = parser.parse_known_args(arguments)
@@ -135,8 +136,6 @@ def _train(arguments: argparse.Namespace) -> None:
 
 
 def _declare_test(parser: argparse.ArgumentParser) -> None:
-    from fomoad.scaling import SCALINGS
-
     parser.add_argument("--model", type=Path, required=True, help="a .tflite, .onnx or saved_model.zip file")
     parser.add_argument("--data-directory", type=Path, required=True, help="folder with X_split_test.npy")
     parser.add_argument("--report-directory", type=Path, required=True, help="folder for results.json, report.html")
@@ -144,9 +143,7 @@ def _declare_test(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--anomaly-label", action="append", default=[], help="a class that is an anomaly; repeatable")
     parser.add_argument("--normal-label", action="append", default=[], help="a class of good parts; repeatable")
     parser.add_argument("--info-file", type=Path, help="the block's train_input.json (optional)")
-    parser.add_argument(
-        "--image-input-scaling", choices=SCALINGS, help="default: the one in anomaly_metadata.json beside the model"
-    )
+    parser.add_argument("--image-input-scaling", help="default: the one in anomaly_metadata.json beside the model")
 
 
 def _test(arguments: argparse.Namespace) -> None:

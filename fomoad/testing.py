@@ -51,10 +51,10 @@ def run(
     given. Raises UserError where anything given is missing, damaged or does not fit; nothing is written then.
     """
     with output_directory.reserve(report_directory):
+        model = load_model(model_path)
         metadata = find_metadata(model_path)
         decision = decide(model_path, metadata, threshold)
         image_scaling = image_scaling or (metadata.input.scaling if metadata else TrainSettings().image_input_scaling)
-        model = load_model(model_path)
         info = dataset.read_info(info_file, data_directory)
         split = dataset.open_split(data_directory, "test", image_scaling, info)
         images = _test_images(split, data_directory)
@@ -88,7 +88,7 @@ def find_metadata(model_path: Path) -> AnomalyMetadata | None:
     Raises UserError where the file is damaged.
     """
     path = model_path.parent / METADATA_FILE
-    if not path.is_file() or not model_path.is_file():
+    if not path.is_file():
         return None
     try:
         metadata = AnomalyMetadata.model_validate(dataset.read_json(path))

@@ -111,6 +111,11 @@ def test_a_renamed_file_is_still_known(tmp_path, data, models):
     assert testing.run(tmp_path / "mine.onnx", data, tmp_path / "report").threshold == THRESHOLD
 
 
+def test_a_missing_model_is_named_first(tmp_path, data):
+    with pytest.raises(UserError, match=r"no model file .*missing\.tflite"):
+        testing.run(tmp_path / "missing.tflite", data, tmp_path / "report")
+
+
 def test_without_metadata_a_threshold_must_be_given(tmp_path, data, models):
     (tmp_path / "model.tflite").write_bytes((models / "model.tflite").read_bytes())
     with pytest.raises(UserError, match="--threshold"):
