@@ -39,6 +39,11 @@ def anomalous_flags(
     return [None if label is None else kinds[_key(label)] for label in labels]
 
 
+def means_anomaly(label: str) -> bool:
+    """Whether a label is one of the known names of an anomaly."""
+    return _key(label) in {_key(name) for name in ANOMALY_NAMES}
+
+
 def _key(name: str) -> str:
     """A name as it is compared: without case, surrounding space, or the kind of separator between words."""
     return " ".join(name.replace("_", " ").replace("-", " ").split()).casefold()

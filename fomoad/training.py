@@ -207,7 +207,7 @@ def _refuse_anomalies(split: Split, directory: Path) -> None:
     found = [
         sample
         for sample, label in zip(split.ids, split.labels, strict=True)
-        if label is not None and label.strip().casefold() in labels.ANOMALY_NAMES
+        if label is not None and labels.means_anomaly(label)
     ]
     if found:
         shown = ", ".join(found[:SHOWN_IDS]) + (", ..." if len(found) > SHOWN_IDS else "")
