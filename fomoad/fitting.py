@@ -41,12 +41,16 @@ class Fit:
     """A scorer and the image scores (N,) of its training images.
 
     `train_scores` are what the threshold of the stock rule is the highest of; `held_out_scores` come from scorers
-    that never saw the image.
+    that never saw the image. A fit to other features of the same images (those of int8 kernels) can start from
+    this one by what it keeps: a mixture's `folds`, the mixtures that held a fold of the images out; or the memory
+    bank's `patches` (M,), numbered through all images.
     """
 
     scorer: Scorer
     train_scores: Array
     held_out_scores: Array
+    folds: tuple[GmmScorer, ...] = ()
+    patches: NDArray[np.int64] | None = None
 
 
 class FeatureSource:
@@ -79,8 +83,11 @@ class FeatureSource:
         self._kept = kept
 
 
-def fit_gmm(source: FeatureSource, groups: list[str], capacity: Capacity, seed: int) -> Fit:
-    """Fit a mixture, and one more for each fold of the images, which scores that fold."""
+def fit_gmm(source: FeatureSource, groups: list[str], capacity: Capacity, seed: int, start: Fit | None = None) -> Fit:
+    """Fit a mixture, and one more for each fold of the images, which scores that fold.
+
+    With `start`, a fit to like features of the same images, each begins at its counterpart there.
+    """
     cells, owners = _sample_cells(source, seed)
     if len(cells) < 2 * capacity.components:
         raise UserError(
@@ -88,12 +95,13 @@ def fit_gmm(source: FeatureSource, groups: list[str], capacity: Capacity, seed: 
             "add images, make them larger, or lower --capacity."
         )
     with step(f"Fitting a mixture of {capacity.components} Gaussians to {len(cells)} cells"):
-        scorer = gmm.fit(cells, capacity, seed)
+        scorer = gmm.fit(cells, capacity, seed, _mixture(start))
     fold_of = threshold.folds(groups, FOLDS, seed)
-    held_out = [
-        _fit_without(cells, fold_of[owners] != fold, capacity, seed, f"fold {fold + 1} of {fold_of.max() + 1}")
-        for fold in range(int(fold_of.max()) + 1)
-    ]
+    held_out = []
+    for fold in range(int(fold_of.max()) + 1):
+        with step(f"Fitting fold {fold + 1} of {fold_of.max() + 1}, for thresholds"):
+            kept = cells[fold_of[owners] != fold]
+            held_out.append(gmm.fit(kept, capacity, seed, start.folds[fold] if start else None))
     train_scores, held_out_scores = (np.empty(len(source), np.float32) for _ in range(2))
     for rows, features in source.batches("Scoring training images"):
         train_scores[rows] = _image_scores(scorer.score(features))
@@ -101,34 +109,45 @@ def fit_gmm(source: FeatureSource, groups: list[str], capacity: Capacity, seed: 
             mine = np.flatnonzero(fold_of[rows] == fold)
             if len(mine):
                 held_out_scores[rows.start + mine] = _image_scores(other.score(features[mine]))
-    return Fit(scorer, train_scores, held_out_scores)
+    return Fit(scorer, train_scores, held_out_scores, folds=tuple(held_out))
 
 
 def fit_patchcore(
-    source: FeatureSource, groups: list[str], sampling_ratio: float, k: int, seed: int, memory_limit: int
+    source: FeatureSource,
+    groups: list[str],
+    sampling_ratio: float,
+    k: int,
+    seed: int,
+    memory_limit: int,
+    start: Fit | None = None,
 ) -> Fit:
     """Select a memory bank, then score every image without the bank entries of its own sample.
 
     These scores are held out in the way that matters: what an image itself put into the bank does not count.
     They tend to be too high rather than too low, because nothing takes the removed entries' place.
+    With `start`, a fit to like features of the same images, the bank is made of the same patches as there.
     """
     _, group_of = np.unique(np.asarray(groups), return_inverse=True)
     if group_of.max() == 0:
         raise UserError("All training images are of one sample: PatchCore needs images of at least two good parts.")
-    standardise, bank, owners = _select_bank(source, sampling_ratio, seed, memory_limit)
-    scorer = PatchCoreScorer(standardise, bank, group_of[owners].astype(np.int64), min(k, len(bank)))
+    standardise, grid = _measure_features(source)
+    if start is None or start.patches is None:
+        bank, patches = _select_bank(source, standardise, grid, sampling_ratio, seed, memory_limit)
+    else:
+        patches = start.patches
+        bank = standardise(_gather(source, patches, grid))
+    scorer = PatchCoreScorer(standardise, bank, group_of[patches // grid].astype(np.int64), min(k, len(bank)))
     scores = np.empty(len(source), np.float32)
     for rows, features in source.batches("Scoring training images"):
-        for row, grid in zip(range(rows.start, rows.stop), features, strict=True):
-            scores[row] = scorer.score(grid, int(group_of[row])).max()
-    return Fit(scorer, scores, scores)
+        for row, cells in zip(range(rows.start, rows.stop), features, strict=True):
+            scores[row] = scorer.score(cells, int(group_of[row])).max()
+    return Fit(scorer, scores, scores, patches=patches)
 
 
 def _select_bank(
-    source: FeatureSource, ratio: float, seed: int, memory_limit: int
-) -> tuple[Standardisation, Array, NDArray[np.int64]]:
-    """The features' scaling, the bank (M, D) of scaled patches, and the image (M,) of each entry."""
-    standardise, grid = _measure_features(source)
+    source: FeatureSource, standardise: Standardisation, grid: int, ratio: float, seed: int, memory_limit: int
+) -> tuple[Array, NDArray[np.int64]]:
+    """The bank (M, D) of scaled patches, and each entry's number (M,) among all patches, `grid` to an image."""
     patches = len(source) * grid
     most = min(MAX_BANK, int(memory_limit * BANK_SHARE) // standardise.gain.nbytes)
     count = min(max(1, round(ratio * patches)), most)
@@ -136,8 +155,17 @@ def _select_bank(
         log(f"The memory bank is limited to {most} of {patches} patches.")
     shards = _shards(source, standardise, memory_limit)
     with step(f"Selecting {count} of {patches} patches for the memory bank"):
-        bank, indices = composable_k_center(shards, count, seed)
-    return standardise, bank, indices // grid
+        return composable_k_center(shards, count, seed)
+
+
+def _gather(source: FeatureSource, patches: NDArray[np.int64], grid: int) -> Array:
+    """The features (M, D) of the patches of these numbers."""
+    gathered: list[tuple[NDArray[np.int64], Array]] = []
+    for rows, features in source.batches("Reading features"):
+        mine = np.flatnonzero((patches >= rows.start * grid) & (patches < rows.stop * grid))
+        gathered.append((mine, features.reshape(-1, features.shape[-1])[patches[mine] - rows.start * grid]))
+    places = np.concatenate([places for places, _ in gathered])
+    return np.concatenate([features for _, features in gathered])[np.argsort(places)]
 
 
 def _measure_features(source: FeatureSource) -> tuple[Standardisation, int]:
@@ -190,9 +218,8 @@ def _quota(rows: slice, images: int, per_image: int) -> NDArray[np.int64]:
     return np.diff(edges)
 
 
-def _fit_without(cells: Array, kept: NDArray[np.bool_], capacity: Capacity, seed: int, name: str) -> GmmScorer:
-    with step(f"Fitting {name}, for thresholds"):
-        return gmm.fit(cells[kept], capacity, seed)
+def _mixture(fit: Fit | None) -> GmmScorer | None:
+    return fit.scorer if fit and isinstance(fit.scorer, GmmScorer) else None
 
 
 def _image_scores(grids: Array) -> Array:

@@ -75,7 +75,8 @@ def train_models(settings: TrainSettings, split: Split, images: Images) -> dict[
     weights = backbone.find_weights(settings.backbone, settings.weights, settings.weights_resolution)
     log(f"Backbone {settings.backbone} with weights: {weights.origin}")
     features = build_features(settings, images, weights)
-    models = _train_float(settings, split, images, features) | _train_int8(settings, split, images, features)
+    fit = _fit(settings, split, images, features.extractor())
+    models = _convert_float(settings, images, features, fit) | _train_int8(settings, split, images, features, fit)
     records = {name: model.record for name, model in models.items()}
     for name in (tflite.FLOAT_FILE, tflite.INT8_FILE):
         records[name].profile = _profile(name, models[name].content)
@@ -102,9 +103,8 @@ class _Model:
     record: ModelFile
 
 
-def _train_float(settings: TrainSettings, split: Split, images: Images, features: Features) -> dict[str, _Model]:
-    """Fit in float32 and convert to the float32 formats."""
-    fit = _fit(settings, split, images, features.extractor())
+def _convert_float(settings: TrainSettings, images: Images, features: Features, fit: Fit) -> dict[str, _Model]:
+    """Convert a fit to the float32 formats."""
     divisor = _divisor(settings, fit)
     thresholds = _decide(settings, fit, lambda scores: scores / divisor)
     exported = Exported(Detector(features, fit.scorer, divisor).graph, images.shape)
@@ -118,8 +118,14 @@ def _train_float(settings: TrainSettings, split: Split, images: Images, features
     return models
 
 
-def _train_int8(settings: TrainSettings, split: Split, images: Images, features: Features) -> dict[str, _Model]:
-    """Fit once more, on the features that int8 kernels really give, and convert to int8."""
+def _train_int8(
+    settings: TrainSettings, split: Split, images: Images, features: Features, float_fit: Fit
+) -> dict[str, _Model]:
+    """Fit once more, on the features that int8 kernels really give, and convert to int8.
+
+    The fit starts from the float one: fitted from nothing, a mixture ends in another optimum and a memory bank
+    takes other patches, which moves scores by more than the kernels' rounding does.
+    """
     some = _calibration_images(images)
     ranges = quantization.calibrate(
         features.network, some, scaling.valid_range(settings.image_input_scaling, images.shape[2])
@@ -129,7 +135,7 @@ def _train_int8(settings: TrainSettings, split: Split, images: Images, features:
     with step("Converting the backbone to int8"):
         exported = Exported(lambda image: features.graph(image, ranges), images.shape)
         extractor = runtime.load_tflite(tflite.convert_int8(exported, int8_output=False), Path("int8 backbone"))
-    fit = _fit(settings, split, images, extractor.score)
+    fit = _fit(settings, split, images, extractor.score, start=float_fit)
     divisor = _divisor(settings, fit)
     steps = _suggested(settings, fit) / divisor / STEPS_TO_THRESHOLD
     detector = Detector(features, fit.scorer, divisor, ranges, INT8_STEPS * steps)
@@ -141,12 +147,14 @@ def _train_int8(settings: TrainSettings, split: Split, images: Images, features:
     return {tflite.INT8_FILE: _Model(content, record)}
 
 
-def _fit(settings: TrainSettings, split: Split, images: Images, extract: Extract) -> Fit:
+def _fit(settings: TrainSettings, split: Split, images: Images, extract: Extract, start: Fit | None = None) -> Fit:
     memory_limit = settings.memory_limit * 2**20
     source = FeatureSource(images, extract, memory_limit)
     if settings.scorer() == "gmm":
-        return fitting.fit_gmm(source, split.ids, CAPACITIES[settings.capacity], settings.seed)
-    return fitting.fit_patchcore(source, split.ids, settings.sampling_ratio, settings.k, settings.seed, memory_limit)
+        return fitting.fit_gmm(source, split.ids, CAPACITIES[settings.capacity], settings.seed, start)
+    return fitting.fit_patchcore(
+        source, split.ids, settings.sampling_ratio, settings.k, settings.seed, memory_limit, start
+    )
 
 
 def _decide(settings: TrainSettings, fit: Fit, as_put_out: Callable[[Array], Array]) -> Threshold:

@@ -46,6 +46,17 @@ def test_gmm_finds_the_clusters_that_are_there() -> None:
     assert scorer.score(np.zeros((1, 5), np.float32))[0] > 3 * np.quantile(scorer.score(cells), 0.99)
 
 
+def test_gmm_started_from_a_mixture_stays_with_it() -> None:
+    """On slightly changed features it ends near its start, where a fit from nothing ends elsewhere."""
+    scorer = gmm.fit(CELLS, gmm.CAPACITIES["medium"], seed=1)
+    changed = CELLS + RANDOM.normal(0, 0.02, CELLS.shape).astype(np.float32)
+    expected = scorer.score(CELLS)
+    started = gmm.fit(changed, gmm.CAPACITIES["medium"], seed=2, start=scorer).score(changed)
+    afresh = gmm.fit(changed, gmm.CAPACITIES["medium"], seed=2).score(changed)
+    assert np.corrcoef(expected, started)[0, 1] > 0.99
+    assert np.corrcoef(expected, afresh)[0, 1] < 0.97
+
+
 @pytest.mark.parametrize("capacity", gmm.CAPACITIES)
 def test_gmm_graph_computes_the_same(capacity: str) -> None:
     """At any distance from the training cells, without overflow."""

@@ -80,6 +80,24 @@ def test_every_format_agrees_with_the_reference(
         assert np.all(np.abs(model.score(images) - expected) <= 1e-3 * (1 + expected)), name
 
 
+def test_a_bank_can_be_made_of_another_fit_s_patches(tmp_path: Path) -> None:
+    """The same patches are found again in features that are the same or merely scaled."""
+    write_data(tmp_path / "data", textures(12, (32, 32, 1), 0))
+    images = dataset.open_split(tmp_path / "data", "train", "-1..1", dataset.Info()).images
+    assert images is not None
+    groups = [str(row) for row in range(12)]
+
+    def extract(batch: Any) -> Any:
+        return batch.reshape(len(batch), 4, 4, 64)
+
+    first = fitting.fit_patchcore(fitting.FeatureSource(images, extract, 2**29), groups, 0.2, 1, 1, 2**29)
+    thrice = fitting.FeatureSource(images, lambda batch: 3 * extract(batch), 0)
+    again = fitting.fit_patchcore(thrice, groups, 0.2, 1, 7, 2**29, start=first)
+    np.testing.assert_allclose(again.scorer.bank, first.scorer.bank, atol=1e-4)
+    np.testing.assert_array_equal(again.scorer.groups, first.scorer.groups)
+    np.testing.assert_allclose(again.train_scores, first.train_scores, atol=1e-3)
+
+
 def train(data: Path, out: Path, *arguments: str) -> int:
     """Run the train command in this process."""
     return cli.main(["train", "--data-directory", str(data), "--out-directory", str(out), *arguments])

@@ -84,20 +84,27 @@ class GmmScorer:
         return likelihood
 
 
-def fit(cells: Array, capacity: Capacity, seed: int) -> GmmScorer:
+def fit(cells: Array, capacity: Capacity, seed: int, start: GmmScorer | None = None) -> GmmScorer:
     """Fit a mixture to training features (n, D), projected to `capacity.dimensions` by a Gaussian random matrix.
+
+    With `start`, a mixture of this capacity that was fitted to like features, its projection is kept and
+    expectation-maximisation begins there: it then ends in the same of many optima.
 
     Raises ValueError where there are fewer cells than components.
     """
     if len(cells) < capacity.components:
         raise ValueError(f"{len(cells)} cells cannot be told into {capacity.components} components")
-    projection, offset = _random_projection(cells, capacity.dimensions, seed)
+    if start is None:
+        projection, offset = _random_projection(cells, capacity.dimensions, seed)
+    else:
+        projection, offset = start.projection, start.offset
     projected = cells @ projection + offset
     mixture = GaussianMixture(
         n_components=capacity.components,
         covariance_type="full",
         reg_covar=REGULARISATION * max(float(projected.var(axis=0).mean()), 1e-12),
         random_state=seed,
+        **({} if start is None else _parameters(start)),
     )
     # Expectation-maximisation is thousands of small products: threads wait for one another longer than they work,
     # up to fifteen times longer where another process uses the cores.
@@ -119,6 +126,18 @@ def fit(cells: Array, capacity: Capacity, seed: int) -> GmmScorer:
     return GmmScorer(
         **{**scorer.__dict__, "mean": float(likelihood.mean()), "deviation": float(max(likelihood.std(), 1e-6))}
     )
+
+
+def _parameters(scorer: GmmScorer) -> dict[str, NDArray[np.float64]]:
+    """The weights, means and precisions of a fitted mixture, as scikit-learn's arguments to start from."""
+    factors, shifts = scorer.factors.astype(np.float64), scorer.shifts.astype(np.float64)
+    log_determinants = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
+    weights = np.exp(scorer.constants - log_determinants + 0.5 * shifts.shape[1] * np.log(2 * np.pi))
+    return {
+        "weights_init": weights / weights.sum(),
+        "means_init": np.linalg.solve(factors.transpose(0, 2, 1), shifts[..., None])[..., 0],
+        "precisions_init": factors @ factors.transpose(0, 2, 1),
+    }
 
 
 def _random_projection(cells: Array, dimensions: int, seed: int) -> tuple[Array, Array]:
