@@ -1,0 +1,126 @@
+"""How far int8 models are from float32 ones: `python -m benchmarks.int8 DATA_DIRECTORY...`.
+
+For each data directory and scoring function a training with default settings; then, over the test images, the AUROC of
+both TFLite models, the share of images on which they agree at their own thresholds, and how far TFLite Micro is from
+LiteRT, in steps of the int8 output. Printed as a Markdown table.
+"""
+
+import argparse
+import contextlib
+import io
+import platform
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from fomoad import cli, dataset, labels
+from fomoad.artifacts import tflite
+from fomoad.metadata import METADATA_FILE, AnomalyMetadata
+from fomoad.runtime import GridModel, load_model
+
+COLUMNS = (
+    "data", "pixels", "scorer", "AUROC float32", "AUROC int8", "difference", "same verdict", "TFLite Micro off by",
+    "threshold of range", "flash", "arena",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TestSplit:
+    """Test images as they come from the data directory, and which show an anomaly."""
+
+    images: Any
+    anomalous: Any
+
+
+def main() -> None:
+    """Parse the arguments, train and measure, and print one row a model."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("directories", nargs="+", type=Path, help="data directories with labelled test images")
+    parser.add_argument("--scoring", nargs="+", default=["gmm", "patchcore"])
+    parser.add_argument(
+        "--micro-images", type=int, default=40, help="test images that TFLite Micro runs"
+    )
+    parser.add_argument("--keep", type=Path, help="where to leave the trained models, and find them again")
+    arguments, settings = parser.parse_known_args()
+    print(f"{platform.machine()}, settings: {' '.join(settings) or 'defaults'}\n", flush=True)
+    print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for directory in arguments.directories:
+            for scoring in arguments.scoring:
+                out = (arguments.keep or Path(folder)) / f"{directory.name}-{scoring}"
+                cells = measure(directory, out, scoring, settings, arguments.micro_images)
+                print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def measure(directory: Path, out: Path, scoring: str, settings: list[str], micro_images: int) -> list[str]:
+    """Train and compare; the cells of one row."""
+    if not (out / METADATA_FILE).is_file():
+        train(directory, out, scoring, settings)
+    metadata = AnomalyMetadata.model_validate_json((out / METADATA_FILE).read_bytes())
+    split = read_test_split(directory, metadata.input.scaling)
+    models = [load_model(out / name) for name in (tflite.FLOAT_FILE, tflite.INT8_FILE)]
+    records = [metadata.models[name] for name in (tflite.FLOAT_FILE, tflite.INT8_FILE)]
+    scores = [image_scores(model, split.images) for model in models]
+    verdicts = [image_score >= record.threshold.suggested for image_score, record in zip(scores, records, strict=True)]
+    aurocs = [roc_auc_score(split.anomalous, image_score) for image_score in scores]
+    output, profile = models[1].output, records[1].profile
+    assert output.scale is not None
+    assert profile is not None
+    return [
+        directory.name,
+        str(metadata.input.width),
+        scoring,
+        *(f"{auroc:.4f}" for auroc in aurocs),
+        f"{aurocs[1] - aurocs[0]:+.4f}",
+        f"{100 * np.mean(verdicts[0] == verdicts[1]):.1f} %",
+        micro_difference(out / tflite.INT8_FILE, models[1], split.images, micro_images),
+        f"{records[1].threshold.suggested / (255 * output.scale):.2f}",
+        f"{profile.flash_bytes / 1024:.0f} KiB",
+        "unknown" if profile.arena_bytes is None else f"{profile.arena_bytes / 1024:.0f} KiB",
+    ]
+
+
+def train(directory: Path, out: Path, scoring: str, settings: list[str]) -> None:
+    """A training in this process, without its log."""
+    arguments = ["train", "--data-directory", str(directory), "--out-directory", str(out)]
+    with contextlib.redirect_stdout(io.StringIO()):
+        code = cli.main([*arguments, "--scoring-function", scoring, *settings])
+    if code:
+        raise SystemExit(code)
+
+
+def read_test_split(directory: Path, scaling: str) -> TestSplit:
+    """The test images and labels of a data directory."""
+    split = dataset.open_split(directory, "test", scaling, dataset.read_info(None, directory))
+    assert split.images is not None, "the data directory has test images"
+    assert split.labels is not None, "the test images have labels"
+    images = np.concatenate([images for _, images in split.images.batches()])
+    return TestSplit(images, np.asarray(labels.anomalous_flags(split.labels), bool))
+
+
+def image_scores(model: GridModel, images: Any) -> Any:
+    """The highest score of each image's grid."""
+    return model.score(images).max(axis=(1, 2))
+
+
+def micro_difference(path: Path, model: GridModel, images: Any, count: int) -> str:
+    """How many output steps TFLite Micro's cells are off LiteRT's at most, and the share that is off at all."""
+    from tflite_micro.python.tflite_micro import runtime
+
+    chosen = images[np.linspace(0, len(images) - 1, min(count, len(images))).astype(int)]
+    expected = model.output.encode(model.score(chosen)).astype(int)
+    interpreter = runtime.Interpreter.from_file(path, arena_size=2**26)
+    differences = []
+    for image, grid in zip(chosen, expected, strict=True):
+        interpreter.set_input(model.input.encode(image[None]), 0)
+        interpreter.invoke()
+        differences.append(np.abs(interpreter.get_output(0)[0].astype(int) - grid))
+    return f"{np.max(differences)} steps ({100 * np.mean(np.asarray(differences) > 0):.0f} % of cells)"
+
+
+if __name__ == "__main__":
+    main()
