@@ -41,9 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directories", nargs="+", type=Path, help="data directories with labelled test images")
     parser.add_argument("--scoring", nargs="+", default=["gmm", "patchcore"])
-    parser.add_argument(
-        "--micro-images", type=int, default=40, help="test images that TFLite Micro runs"
-    )
+    parser.add_argument("--micro-images", type=int, default=40, help="test images that TFLite Micro runs")
     parser.add_argument("--keep", type=Path, help="where to leave the trained models, and find them again")
     arguments, settings = parser.parse_known_args()
     print(f"{platform.machine()}, settings: {' '.join(settings) or 'defaults'}\n", flush=True)

@@ -171,6 +171,39 @@ def _profile(arguments: argparse.Namespace) -> None:
     profile.command(arguments.model, arguments.json)
 
 
+def _declare_import(parser: argparse.ArgumentParser) -> None:
+    from fomoad.image_file import RESIZE_MODES
+    from fomoad.scaling import CHANNEL_COUNTS, SCALINGS
+
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder with images, see the README for layouts")
+    parser.add_argument("--data-directory", type=Path, required=True, help="the data directory to write")
+    parser.add_argument("--size", default="96", help="side, or WIDTHxHEIGHT, in pixels (default: 96)")
+    parser.add_argument("--resize", choices=RESIZE_MODES, default="squash", help="default: squash")
+    parser.add_argument("--channels", type=int, choices=CHANNEL_COUNTS, default=3, help="1: grey, 3: RGB (default)")
+    parser.add_argument("--skip-broken", action="store_true", help="leave broken images out instead of stopping")
+    parser.add_argument("--image-input-scaling", choices=SCALINGS, default="-1..1", help="default: -1..1")
+    parser.add_argument(
+        "--test-share", type=float, default=0.2, help="share of the good images to test with if no folder says it"
+    )
+    parser.add_argument("--normal-label", action="append", default=[], help="a folder of good parts; repeatable")
+
+
+def _import(arguments: argparse.Namespace) -> None:
+    from fomoad import image_import
+
+    image_import.run(
+        arguments.folder,
+        arguments.data_directory,
+        image_import.parse_size(arguments.size),
+        arguments.resize,
+        arguments.channels,
+        arguments.skip_broken,
+        arguments.image_input_scaling,
+        arguments.test_share,
+        arguments.normal_label,
+    )
+
+
 def _declare_sample_data(parser: argparse.ArgumentParser) -> None:
     from fomoad.scaling import CHANNEL_COUNTS, SCALINGS
 
@@ -215,6 +248,9 @@ COMMANDS: dict[str, _Command] = {
         "Say what a TFLite model asks of a device: flash, arena, multiply-adds, operations, estimated latency.",
         _declare_profile,
         _profile,
+    ),
+    "import": _Command(
+        "Make a data directory from a folder of images, with masks where there are any.", _declare_import, _import
     ),
     "sample-data": _Command(
         "Make a data directory of photos of a machined part, good and defective, from code.",

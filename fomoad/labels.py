@@ -44,6 +44,11 @@ def means_anomaly(label: str) -> bool:
     return _key(label) in {_key(name) for name in ANOMALY_NAMES}
 
 
+def means_normal(name: str, normal_names: Sequence[str] = ()) -> bool:
+    """Return whether a name is one of good parts: known as such, or given in `normal_names`."""
+    return _key(name) in {_key(known) for known in (*NORMAL_NAMES, *normal_names)}
+
+
 def _key(name: str) -> str:
     """A name as it is compared: without case, surrounding space, or the kind of separator between words."""
     return " ".join(name.replace("_", " ").replace("-", " ").split()).casefold()

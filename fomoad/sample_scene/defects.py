@@ -73,9 +73,9 @@ def scratch(part: Part, rng: Generator, strength: float) -> tuple[Part, MarkDefe
         along = np.linspace(-0.5, 0.5, 9)
         points = _turned(np.stack([length * along, bend * length * (along**2 - 0.1)], axis=1), heading) + centre
         distance, share = polyline(canvas.x, canvas.y, points)
-        half_width = strength * rng.uniform(0.009, 0.014) * (1 - (2 * share - 1) ** 4)
+        half_width = strength * rng.uniform(0.011, 0.017) * (1 - (2 * share - 1) ** 4)
         groove = canvas.cover(distance - half_width, 0.012) * canvas.solid
-        canvas.paint(min(1.0, 0.75 * strength) * groove, (0.72, 0.72, 0.74), 0.6)
+        canvas.paint(min(1.0, 0.85 * strength) * groove, (0.72, 0.72, 0.74), 0.6)
         canvas.relief[...] -= 0.012 * groove
         canvas.mark(canvas.cover(distance - half_width - 0.01) * canvas.solid)
 
