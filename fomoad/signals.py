@@ -46,6 +46,8 @@ def supervise(run: Callable[[], int]) -> int:
         os.dup2(writing, 2)
         os.close(reading)
         os.close(writing)
+        # The old stream may remember a file to seek in, which a pipe is not.
+        sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
         _become_child(parent, temporary)
         return run()
     os.close(writing)

@@ -134,3 +134,11 @@ def test_handlers_are_put_back() -> None:
     with signals.postponed():
         assert signal.getsignal(signal.SIGTERM) != before
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_standard_error_may_be_a_file(tmp_path: Path) -> None:
+    with (tmp_path / "errors").open("w") as errors:
+        finished = subprocess.run([sys.executable, "-m", "fomoad", "nonsense"], cwd=ROOT, stderr=errors, check=False)
+    assert finished.returncode == 1
+    assert (tmp_path / "errors").read_text().startswith("fomoad: ")
+    assert "Traceback" not in (tmp_path / "errors").read_text()
