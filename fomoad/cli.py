@@ -1,7 +1,6 @@
 """The command line: one function a command, exit codes, and messages instead of tracebacks."""
 
 import argparse
-import errno
 import logging
 import os
 import sys
@@ -16,8 +15,6 @@ from fomoad.signals import supervise
 
 USER_ERROR = 1
 INTERRUPTED = 130
-SURROUNDINGS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
-"""Errors of the operating system that are no defect of this program, wherever they come up."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -65,9 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("fomoad: Interrupted.", file=sys.stderr, flush=True)
         return INTERRUPTED
     except OSError as error:
-        if error.errno not in SURROUNDINGS:
+        if error.errno is None:
             raise
-        print(f"fomoad: {error.strerror} ({error.filename}): mend that and run again.", file=sys.stderr, flush=True)
+        print(f"fomoad: {error}: mend that and run again.", file=sys.stderr, flush=True)
         return USER_ERROR
     return 0
 

@@ -135,6 +135,8 @@ def read_info(path: Path | None, directory: Path) -> Info:
 def read_json(path: Path) -> Any:
     """Read a JSON file. Raises UserError where it is missing, too large, too deep or no JSON."""
     try:
+        if path.exists() and not path.is_file():
+            raise UserError(f"{path} is no file: give a JSON file.")
         if path.stat().st_size > MAX_JSON_BYTES:
             raise UserError(
                 f"{path} is larger than {MAX_JSON_BYTES // 2**20} MiB: this is no file of a data directory."
@@ -182,7 +184,7 @@ def open_array(path: Path) -> ArrayFile | None:
         return ArrayFile(path, file, mapped.dtype, mapped.shape, mapped.offset, fortran)
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror or error}): give an existing npy file.") from error
-    except (ValueError, EOFError, TypeError, SyntaxError, OverflowError, MemoryError, RecursionError) as error:
+    except Exception as error:  # NumPy passes on whatever Python's tokenizer and evaluator raise for a header
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise UserError(f"{path} is damaged or no npy file of numbers ({reason}): write it anew.") from error
 

@@ -115,8 +115,8 @@ def from_arguments(arguments: dict[str, Any]) -> TrainSettings:
     given = {name: arguments[name] for name in TrainSettings.model_fields if name in arguments}
     for name, value in given.items():
         allowed = choices(name)
-        if allowed and isinstance(allowed[0], int) and isinstance(value, str) and value.strip().isascii():
-            given[name] = int(value) if value.strip().isdigit() else value
+        if allowed and isinstance(allowed[0], int) and isinstance(value, str):
+            given[name] = next((choice for choice in allowed if str(choice) == value.strip()), value)
     try:
         return TrainSettings(**given)
     except ValidationError as error:
