@@ -168,6 +168,32 @@ def _profile(arguments: argparse.Namespace) -> None:
     profile.command(arguments.model, arguments.json)
 
 
+def _declare_predict(parser: argparse.ArgumentParser) -> None:
+    from fomoad.image_file import RESIZE_MODES
+    from fomoad.scaling import SCALINGS
+
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files, folders, or - for paths on stdin")
+    parser.add_argument("--model", type=Path, required=True, help="a .tflite, .onnx or saved_model.zip file")
+    parser.add_argument("--overlay", type=Path, metavar="DIR", help="write pictures with the scores over them here")
+    beside = "default: the one in anomaly_metadata.json beside the model"
+    parser.add_argument("--threshold", type=float, help=beside)
+    parser.add_argument("--resize", choices=RESIZE_MODES, help=beside)
+    parser.add_argument("--image-input-scaling", choices=SCALINGS, help=beside)
+
+
+def _predict(arguments: argparse.Namespace) -> None:
+    from fomoad.predict import run
+
+    run(
+        arguments.model,
+        arguments.images,
+        arguments.overlay,
+        arguments.threshold,
+        arguments.resize,
+        arguments.image_input_scaling,
+    )
+
+
 def _declare_import(parser: argparse.ArgumentParser) -> None:
     from fomoad.image_file import RESIZE_MODES
     from fomoad.scaling import CHANNEL_COUNTS, SCALINGS
@@ -245,6 +271,9 @@ COMMANDS: dict[str, _Command] = {
         "Say what a TFLite model asks of a device: flash, arena, multiply-adds, operations, estimated latency.",
         _declare_profile,
         _profile,
+    ),
+    "predict": _Command(
+        "Score image files: a line of JSON for each, and pictures of what was flagged.", _declare_predict, _predict
     ),
     "import": _Command(
         "Make a data directory from a folder of images, with masks where there are any.", _declare_import, _import
