@@ -59,11 +59,12 @@ def main() -> None:
                 sampling_ratio=arguments.sampling_ratio,
                 weights=arguments.weights,
             )
-            flagged = _measure(settings, _features(settings, Path(folder)), arguments)
+            flagged = _measure(settings, features_of(settings, Path(folder)), arguments)
             _print_table(scoring, flagged, arguments.train)
 
 
-def _features(settings: TrainSettings, directory: Path) -> np.ndarray:
+def features_of(settings: TrainSettings, directory: Path) -> np.ndarray:
+    """The features (n, rows, columns, D) of a data directory's training images."""
     images = dataset.open_split(directory, "train", settings.image_input_scaling, dataset.Info()).images
     assert images is not None
     weights = backbone.find_weights(settings.backbone, settings.weights, settings.weights_resolution)
