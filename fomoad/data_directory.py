@@ -53,11 +53,14 @@ class Written:
     masks: bool
 
 
-def write_data_directory(directory: Path, train: Iterable[Sample], test: Iterable[Sample], scaling: str) -> Written:
+def write_data_directory(
+    directory: Path, train: Iterable[Sample], test: Iterable[Sample], scaling: str, resize: str | None = None
+) -> Written:
     """Write the samples, one in memory at a time, as a data directory that replaces one of the same name.
 
     All images must have the shape of the first. Sample ids count from 1 through both splits. Masks are kept
     only where every anomalous test image has one: a missing mask would count a defect's pixels as normal.
+    `resize` is how photos were brought to this shape (one of RESIZE_MODES); prediction then does the same.
 
     Raises UserError where the directory cannot be written or there is no training image.
     """
@@ -73,7 +76,7 @@ def write_data_directory(directory: Path, train: Iterable[Sample], test: Iterabl
             test_rows = _write_split(beside, "test", with_masks, shape, scaling, first_id=1 + len(train_rows.ids))
         _write_json(beside / SAMPLE_IDS_FILE, {"train": train_rows.ids, "validation": test_rows.ids})
         _write_json(beside / FILE_NAMES_FILE, {"train": train_rows.names, "validation": test_rows.names})
-        _write_json(beside / INFO_FILE, _info(shape, len(train_rows.ids), len(test_rows.ids), scaling))
+        _write_json(beside / INFO_FILE, _info(shape, len(train_rows.ids), len(test_rows.ids), scaling, resize))
         masks = _are_masks_whole(test_rows)
         if not masks:
             (beside / MASKS_FILE).unlink()
@@ -184,8 +187,8 @@ def _files_that_appear_together(directory: Path) -> Iterator[Path]:
             directory.rmdir()
 
 
-def _info(shape: tuple[int, ...], train: int, test: int, scaling: str) -> dict[str, Any]:
-    """Return the content of the info file, in the keys of Edge Impulse's and one of our own, the scaling."""
+def _info(shape: tuple[int, ...], train: int, test: int, scaling: str, resize: str | None) -> dict[str, Any]:
+    """Return the content of the info file: Edge Impulse's keys, and two of our own that begin with `image`."""
     return {
         "classes": list(CLASSES),
         "mode": "visual-anomaly",
@@ -193,6 +196,7 @@ def _info(shape: tuple[int, ...], train: int, test: int, scaling: str) -> dict[s
         "yType": "npy",
         "trainTestSplit": test / (train + test),
         "imageInputScaling": scaling,
+        "imageResize": resize,
         "convertInt8": True,
         "profileInt8": True,
         "maxTrainingTimeSeconds": None,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fomoad import scaling
 from fomoad.errors import UserError
+from fomoad.image_file import RESIZE_MODES
 
 SplitName = Literal["train", "test"]
 
@@ -34,6 +35,10 @@ class Info:
 
     classes: tuple[str, ...] | None = None
     input_shape: tuple[int, ...] | None = None
+    scaling: str | None = None
+    """How the images are scaled, where the writer of the data directory says it."""
+    resize: str | None = None
+    """How photos were brought to the images' size (one of `RESIZE_MODES`), where the writer says it."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,7 @@ class Split:
     ids: list[str]
     file_names: list[str | None]
     masks: ArrayFile | None
+    resize: str | None = None
 
     def __len__(self) -> int:
         return 0 if self.images is None else len(self.images)
@@ -129,7 +135,17 @@ def read_info(path: Path | None, directory: Path) -> Info:
     classes = content.get("classes")
     if classes is not None and not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
         raise UserError(f"In the info file {path}, 'classes' is no list of names: correct or remove it.")
-    return Info(tuple(classes) if classes else None, _input_shape(content))
+    return Info(
+        tuple(classes) if classes else None,
+        _input_shape(content),
+        _known(content.get("imageInputScaling"), scaling.SCALINGS),
+        _known(content.get("imageResize"), RESIZE_MODES),
+    )
+
+
+def _known(value: Any, choices: tuple[str, ...]) -> str | None:
+    """The value if it is one of the choices: keys of other writers may mean something else."""
+    return value if isinstance(value, str) and value in choices else None
 
 
 def read_json(path: Path) -> Any:
@@ -155,6 +171,11 @@ def open_split(directory: Path, name: SplitName, image_scaling: str, info: Info)
     """
     if not directory.is_dir():
         raise UserError(f"The data directory {directory} does not exist: give the folder that holds X_split_train.npy.")
+    if info.scaling not in (None, image_scaling):
+        raise UserError(
+            f"The info file of {directory} says that its images are scaled {info.scaling}, not {image_scaling}: "
+            f"give --image-input-scaling={info.scaling}."
+        )
     images = _open_images(directory, name, image_scaling, info)
     if images is None:
         return Split(None, [], [], [], None)
@@ -164,7 +185,8 @@ def open_split(directory: Path, name: SplitName, image_scaling: str, info: Info)
     ids = _row_list(directory / "sample_id_details.json", key, count) or ids or [str(row + 1) for row in range(count)]
     file_names = _row_list(directory / "sample_file_names.json", key, count)
     masks = _open_masks(directory / f"masks_split_{name}.npy", images) if name == "test" else None
-    return Split(images, labels or [None] * count, ids, list(file_names) if file_names else [None] * count, masks)
+    names: list[str | None] = list(file_names) if file_names else [None] * count
+    return Split(images, labels or [None] * count, ids, names, masks, info.resize)
 
 
 def open_array(path: Path) -> ArrayFile | None:

@@ -45,6 +45,7 @@ def run(
         reader.samples(track(listing.train, "Reading images for training", len(listing.train))),
         reader.samples(track(listing.test, "Reading images for testing", len(listing.test))),
         scaling,
+        resize,
     )
     _report(f"Left out {len(reader.copies)} exact copies of other images", reader.copies)
     _report(f"Skipped {len(reader.broken)} broken images", reader.broken)

@@ -75,6 +75,7 @@ class InputInfo(Record):
     width: int
     channels: int
     scaling: str
+    resize: str | None = Field(None, description="How photos were brought to this size; None where nobody said it.")
 
 
 class Grid(Record):

@@ -148,7 +148,7 @@ def _metadata(model_path: Path) -> _Metadata:
         if not known:
             print(f"Warning: {path} does not know {model_path.name}, so it is not used.", file=sys.stderr)
             return _Metadata()
-        resize = content["input"].get("resize", DEFAULT_RESIZE)
+        resize = content["input"].get("resize")
         threshold = float(known[0]["threshold"]["suggested"])
         return _Metadata(
             threshold, str(content["input"]["scaling"]), resize if resize in RESIZE_MODES else DEFAULT_RESIZE

@@ -80,7 +80,7 @@ def train_models(settings: TrainSettings, split: Split, images: Images) -> dict[
     records = {name: model.record for name, model in models.items()}
     for name in (tflite.FLOAT_FILE, tflite.INT8_FILE):
         records[name].profile = _profile(name, models[name].content)
-    metadata = _metadata(settings, images, weights, features, records)
+    metadata = _metadata(settings, split, images, weights, features, records)
     contents = {name: model.content for name, model in models.items()}
     return contents | {METADATA_FILE: metadata.model_dump_json(indent=2).encode() + b"\n"}
 
@@ -242,7 +242,12 @@ def _record(content: bytes, image: TensorInfo, scores: TensorInfo, thresholds: T
 
 
 def _metadata(
-    settings: TrainSettings, images: Images, weights: Weights, features: Features, models: dict[str, ModelFile]
+    settings: TrainSettings,
+    split: Split,
+    images: Images,
+    weights: Weights,
+    features: Features,
+    models: dict[str, ModelFile],
 ) -> AnomalyMetadata:
     thresholds = models[tflite.FLOAT_FILE].threshold
     _, rows, columns = models[tflite.FLOAT_FILE].output.shape
@@ -259,7 +264,13 @@ def _metadata(
             weights=weights.origin,
             weights_sha256=weights.sha256(),
         ),
-        input=InputInfo(height=height, width=width, channels=channels, scaling=settings.image_input_scaling),
+        input=InputInfo(
+            height=height,
+            width=width,
+            channels=channels,
+            scaling=settings.image_input_scaling,
+            resize=split.resize,
+        ),
         grid=Grid(rows=rows, columns=columns),
         training_images=len(images),
         versions={"fomoad": fomoad.__version__} | versions,

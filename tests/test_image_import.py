@@ -11,6 +11,7 @@ from PIL import Image
 
 from fomoad import image_import
 from fomoad.cli import main
+from fomoad.dataset import open_split, read_info
 from fomoad.errors import UserError
 from fomoad.image_folder import list_images
 
@@ -96,6 +97,9 @@ def test_masks_follow_their_images(tmp_path: Path) -> None:
         Image.fromarray(square).save(folder / path)
     for resize in ("squash", "fit-short", "fit-long", "crop"):
         image_import.run(folder, tmp_path / resize, (64, 64), resize, scaling="0..1", test_share=0)
+        assert read_info(None, tmp_path / resize).resize == resize
+        with pytest.raises(UserError, match=r"scaled 0\.\.1, not -1\.\.1: give --image-input-scaling=0\.\.1"):
+            open_split(tmp_path / resize, "train", "-1..1", read_info(None, tmp_path / resize))
         image = _array(tmp_path / resize, "X_split_test")[0, ..., 0]
         mask = _array(tmp_path / resize, "masks_split_test")[0] == 255
         assert mask.any()

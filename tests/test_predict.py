@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _write_metadata(folder: Path, scaling: str) -> None:
+def _write_metadata(folder: Path, scaling: str, resize: str | None = None) -> None:
     files = {
         name: {
             "sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest(),
@@ -41,7 +41,10 @@ def _write_metadata(folder: Path, scaling: str) -> None:
         }
         for name in ("model.tflite", "model_quantized_int8_io.tflite", "model.onnx", "saved_model.zip")
     }
-    content = {"input": {"height": SIDE, "width": SIDE, "channels": 3, "scaling": scaling}, "models": files}
+    content = {
+        "input": {"height": SIDE, "width": SIDE, "channels": 3, "scaling": scaling, "resize": resize},
+        "models": files,
+    }
     (folder / "anomaly_metadata.json").write_text(json.dumps(content))
 
 
@@ -171,11 +174,14 @@ def test_metadata_of_another_model_or_none(folder: Path, tmp_path: Path, capsys:
             predict.load_detector(folder / "model.tflite", threshold, None, None)
 
 
-def test_scaling_of_the_metadata(folder: Path, tmp_path: Path) -> None:
+def test_scaling_and_resizing_of_the_metadata(folder: Path, tmp_path: Path) -> None:
     for name in ("model.tflite", "model_quantized_int8_io.tflite", "model.onnx", "saved_model.zip"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
-    _write_metadata(tmp_path, "torch")
-    assert predict.load_detector(tmp_path / "model.tflite", None, None, None).scaling == "torch"
+    _write_metadata(tmp_path, "torch", "fit-long")
+    detector = predict.load_detector(tmp_path / "model.tflite", None, None, None)
+    assert (detector.scaling, detector.resize) == ("torch", "fit-long")
+    assert predict.load_detector(tmp_path / "model.tflite", None, "crop", None).resize == "crop"
+    assert predict.load_detector(folder / "model.tflite", None, None, None).resize == "squash"
 
 
 def test_overlay_folder_that_cannot_be_made(folder: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -108,6 +108,7 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """Data, output directory and arguments of a finished training."""
     folder = tmp_path_factory.mktemp(request.param)
     data = write_data(folder / "data", textures(30, (64, 64, 1), 0))
+    (data / "train_input.json").write_text('{"imageResize": "fit-short", "imageInputScaling": "-1..1"}')
     arguments = [f"--scoring-function={request.param}", "--capacity=low", "--weights", str(random_weights)]
     assert train(data, folder / "out", *arguments, "--epochs", "30", "--learning-rate", "0.1") == 0
     return data, folder / "out", arguments
@@ -119,6 +120,7 @@ def test_output_is_complete_and_truly_described(trained: Any) -> None:
     assert {path.name for path in out.iterdir()} == FILES
     metadata = AnomalyMetadata.model_validate_json((out / "anomaly_metadata.json").read_bytes())
     assert set(metadata.models) == FILES - {"anomaly_metadata.json"}
+    assert (metadata.input.scaling, metadata.input.resize) == ("-1..1", "fit-short")
     images = np.load(data / "X_split_train.npy")
     for name, described in metadata.models.items():
         content = (out / name).read_bytes()
