@@ -125,7 +125,8 @@ def fit_patchcore(
 
     These scores are held out in the way that matters: what an image itself put into the bank does not count.
     They tend to be too high rather than too low, because nothing takes the removed entries' place.
-    With `start`, a fit to like features of the same images, the bank is made of the same patches as there.
+    With `start`, a float fit, the features are those of int8 kernels for the same images: the bank is made of the
+    same patches as there, and rounded to int8 as well.
     """
     _, group_of = np.unique(np.asarray(groups), return_inverse=True)
     if group_of.max() == 0:
@@ -137,6 +138,8 @@ def fit_patchcore(
         patches = start.patches
         bank = standardise(_gather(source, patches, grid))
     scorer = PatchCoreScorer(standardise, bank, group_of[patches // grid].astype(np.int64), min(k, len(bank)))
+    if start is not None:
+        scorer = scorer.rounded()
     scores = np.empty(len(source), np.float32)
     for rows, features in source.batches("Scoring training images"):
         for row, cells in zip(range(rows.start, rows.stop), features, strict=True):

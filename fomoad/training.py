@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fomoad
-from fomoad import backbone, dataset, fitting, labels, profile, quantization, runtime, scaling, threshold
+from fomoad import backbone, dataset, fitting, labels, profile, quantization, runtime, scaling, tflite_file, threshold
 from fomoad.artifacts import onnx_file, output_directory, saved_model, tflite
 from fomoad.artifacts.trace import Exported
 from fomoad.backbone import ARCHITECTURES, Weights
@@ -37,6 +37,7 @@ from fomoad.metadata import (
 from fomoad.profile import Profile
 from fomoad.progress import log, step, track
 from fomoad.scorers.gmm import CAPACITIES
+from fomoad.scorers.patchcore import PatchCoreScorer
 from fomoad.settings import TrainSettings
 
 Array = NDArray[np.float32]
@@ -141,6 +142,8 @@ def _train_int8(
     detector = Detector(features, fit.scorer, divisor, ranges, INT8_STEPS * steps)
     with step(f"Converting to {tflite.INT8_FILE}"):
         content = tflite.convert_int8(Exported(detector.graph, images.shape))
+        if isinstance(fit.scorer, PatchCoreScorer):
+            content = tflite_file.store_as_int8(content, fit.scorer.kernel_step)
     model = runtime.load_tflite(content, Path(tflite.INT8_FILE))
     thresholds = _decide(settings, fit, lambda scores: model.output.decode(model.output.encode(scores / divisor)))
     record = _record(content, TensorInfo.of(model.input), TensorInfo.of(model.output), thresholds)

@@ -4,7 +4,7 @@ Roth et al., "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022: 
 the bank (eq. 6), the bank a greedy k-center coreset of the training patches (algorithm 1).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -20,6 +20,8 @@ SLICE_BYTES: Final = 64 * 2**10
 
 A microcontroller's arena then does not grow with the bank, and elsewhere the distances stay in the cache.
 """
+BANK_STEPS: Final = 127
+"""What int8 holds on either side of 0."""
 BLOCK_BYTES: Final = 64 * 2**20
 """Distances are computed in NumPy in blocks of about this size."""
 
@@ -36,6 +38,16 @@ class PatchCoreScorer:
     bank: Array
     groups: NDArray[np.int64]
     k: int
+
+    @property
+    def kernel_step(self) -> float:
+        """The size of the 127 steps to the largest of the graph's kernels, which hold -2 times the bank."""
+        return 2 * float(np.abs(self.bank).max()) / BANK_STEPS
+
+    def rounded(self) -> "PatchCoreScorer":
+        """The scorer whose bank is rounded to whole steps of what its largest value is 127 of, for int8."""
+        step = self.kernel_step / 2
+        return replace(self, bank=(np.round(self.bank / step) * step).astype(np.float32))
 
     def score(self, features: Array, group: int | None = None) -> Array:
         """Scores (...) of features (..., D).
