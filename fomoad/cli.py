@@ -237,6 +237,7 @@ def _declare_sample_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--test-normal", type=int, default=60, help="good parts for testing (default: 60)")
     parser.add_argument("--test-anomaly", type=int, default=60, help="defective parts for testing (default: 60)")
     parser.add_argument("--channels", type=int, choices=CHANNEL_COUNTS, default=3, help="1: grey, 3: RGB (default)")
+    parser.add_argument("--photos", type=Path, metavar="FOLDER", help="write the photos and masks as PNG files too")
     parser.add_argument("--difficulty", choices=("easy", "medium", "hard"), default="medium", help="default: medium")
     parser.add_argument("--image-input-scaling", choices=SCALINGS, default="-1..1", help="default: -1..1")
 
@@ -254,6 +255,7 @@ def _sample_data(arguments: argparse.Namespace) -> None:
         arguments.channels,
         arguments.difficulty,
         arguments.image_input_scaling,
+        arguments.photos,
     )
 
 

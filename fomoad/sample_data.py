@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
+from PIL import Image
 
 from fomoad.data_directory import MASK_DEFECT, Sample, Written, write_data_directory
 from fomoad.errors import UserError
@@ -54,8 +55,11 @@ def run(
     channels: int = 3,
     difficulty: str = "medium",
     scaling: str = "-1..1",
+    photo_folder: Path | None = None,
 ) -> Written:
-    """Write the data set as a data directory. The same arguments give the same photos.
+    """Write the data set as a data directory, and as PNG files in the layout of MVTec AD if a folder is given.
+
+    The same arguments give the same photos.
 
     Raises UserError where an argument is out of range or the directory cannot be written.
     """
@@ -69,6 +73,9 @@ def run(
     kinds = [NORMAL_NAME] * test_normal + [list(DEFECTS)[i % len(DEFECTS)] for i in range(test_anomaly)]
     training = _samples([NORMAL_NAME] * train, [seed, 0], size, channels, level)
     testing = _samples(kinds, [seed, 1], size, channels, level)
+    if photo_folder is not None:
+        training = _saved(training, photo_folder, "train")
+        testing = _saved(testing, photo_folder, "test")
     written = write_data_directory(
         directory,
         track(training, "Photographing good parts for training", train),
@@ -109,6 +116,20 @@ def _samples(kinds: list[str], seed: list[int], size: int, channels: int, diffic
         is_anomaly = kind != NORMAL_NAME
         yield Sample(pixels, is_anomaly, f"{kind}_{seen[kind]:03d}.png", mask if is_anomaly else None)
         seen[kind] += 1
+
+
+def _saved(samples: Iterator[Sample], folder: Path, split: str) -> Iterator[Sample]:
+    """Yield the samples, writing each one's photo and mask on its way."""
+    for sample in samples:
+        kind = Path(sample.file_name.rpartition("_")[0])
+        photos, masks = folder / split / kind, folder / "ground_truth" / kind
+        photos.mkdir(parents=True, exist_ok=True)
+        array = sample.pixels
+        Image.fromarray(array[..., 0] if array.shape[2] == 1 else array).save(photos / sample.file_name)
+        if sample.mask is not None:
+            masks.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(sample.mask).save(masks / sample.file_name.replace(".png", "_mask.png"))
+        yield sample
 
 
 def _random_pose(rng: Generator, variation: float) -> Pose:

@@ -85,6 +85,29 @@ def test_mvtec_layout_by_the_command(mvtec: Path, tmp_path: Path, capsys: pytest
     assert ".DS_Store" not in output
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_photos_of_the_sample_data_come_back(tmp_path: Path, channels: int) -> None:
+    """Written as PNG files in the layout of MVTec AD and imported, they are the data set that they came from."""
+    command = (
+        f"sample-data {tmp_path / 'a'} --size 40 --train 3 --test-normal 2 --test-anomaly 10 --channels {channels}"
+    )
+    assert main([*command.split(), "--photos", str(tmp_path / "photos")]) == 0
+    image_import.run(tmp_path / "photos", tmp_path / "b", (40, 40), channels=channels)
+    written, imported = tmp_path / "a", tmp_path / "b"
+    np.testing.assert_array_equal(_array(written, "X_split_train"), _array(imported, "X_split_train"))
+    rows = [
+        _names(imported, "validation").index(f"test/{_kind(name)}/{name}") for name in _names(written, "validation")
+    ]
+    assert sorted(rows) == list(range(12))
+    for name in ("X_split_test", "masks_split_test"):
+        np.testing.assert_array_equal(_array(written, name), _array(imported, name)[rows])
+    assert _array(written, "Y_split_test")[:, 0].tolist() == _array(imported, "Y_split_test")[rows, 0].tolist()
+
+
+def _kind(name: str) -> str:
+    return name.rpartition("_")[0]
+
+
 def test_masks_follow_their_images(tmp_path: Path) -> None:
     """A white square on black with a mask of itself: after every way of resizing they still lie together."""
     folder = tmp_path / "folder"
