@@ -42,6 +42,8 @@ def supervise(run: Callable[[], int]) -> int:
     reading, writing = os.pipe()
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     child = os.fork()
+    with contextlib.suppress(OSError):  # both processes do so: whoever comes first
+        os.setpgid(child, child)
     if child == 0:
         os.dup2(writing, 2)
         os.close(reading)
@@ -89,11 +91,14 @@ def _become_child(parent: int, temporary: str | None) -> None:
 
 
 def _watch(child: int, errors: int) -> int:
-    """Pass signals on to the child, kill it where it does not end, and turn its end into an exit code."""
+    """Pass signals on to the child, kill it where it does not end, and turn its end into an exit code.
+
+    The child leads a process group, so that what it has started ends with it.
+    """
 
     def kill(number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child, number)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child, number)
 
     def forward(number: int, _: FrameType | None) -> None:
         received.append(number)
@@ -101,13 +106,16 @@ def _watch(child: int, errors: int) -> int:
         signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)
 
     received: list[int] = []
+    reader = threading.Thread(target=_pass_on, args=(errors,), daemon=True)
+    reader.start()
     signal.signal(signal.SIGALRM, lambda *_: kill(signal.SIGKILL))
     for number in ENDING:
         signal.signal(number, forward)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
-    _pass_on(errors)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     signal.setitimer(signal.ITIMER_REAL, 0)
+    kill(signal.SIGKILL)
+    reader.join()
     return status if status >= 0 else _explain(received[0] if received else -status)
 
 

@@ -61,6 +61,18 @@ def test_a_signal_ends_whatever_runs(number: signal.Signals, code: int, body: st
     assert ends(child)
 
 
+def test_what_the_child_has_started_ends_with_it(tmp_path: Path) -> None:
+    inner = f"import os; print(os.getpid(), flush=True); {SLEEPS}"
+    body = f"import subprocess\nsubprocess.run([sys.executable, '-c', {inner!r}])"
+    program = start(body, tmp_path)
+    assert program.stdout is not None
+    processes = [int(program.stdout.readline()) for _ in range(2)]
+    program.send_signal(signal.SIGTERM)
+    program.communicate(timeout=30)
+    assert program.returncode == 143
+    assert all(ends(process) for process in processes)
+
+
 def test_a_child_that_heeds_no_signal_is_killed(tmp_path: Path) -> None:
     program = start("with postponed():\n    print('go', flush=True); import time; time.sleep(60)", tmp_path)
     assert program.stdout is not None
