@@ -179,8 +179,8 @@ def _files_that_appear_together(directory: Path) -> Iterator[Path]:
                 file.replace(directory / file.name)
     except OSError as error:
         raise UserError(
-            f"The data directory '{directory}' cannot be written ({error.strerror}): "
-            "give one that you may write to, on a disk with room."
+            f"'{error.filename or directory}' cannot be written ({error.strerror or error}): "
+            "give a folder that you may write to, on a disk with room."
         ) from error
     finally:
         if not existed and directory.is_dir() and not any(directory.iterdir()):

@@ -7,12 +7,12 @@ from pathlib import Path
 from PIL import Image
 
 from fomoad.data_directory import Sample, Written, write_data_directory
+from fomoad.dataset import MIN_SIDE
 from fomoad.errors import UserError
 from fomoad.image_file import fit, pixels, read_image, read_mask, shrunk_mask
 from fomoad.image_folder import Entry, list_images
 from fomoad.progress import log, track
 
-SMALLEST_SIDE = 32
 MOST_NAMED = 5
 """How many left-out files the log names."""
 
@@ -33,8 +33,8 @@ def run(
     Raises UserError for a folder of unknown layout, an image that cannot be read (unless `skip_broken`), one file
     that lies among good parts and among defects, and a directory that cannot be written.
     """
-    if min(size) < SMALLEST_SIDE:
-        raise UserError(f"Images of {size[0]} x {size[1]} pixels are too small: no side may be below {SMALLEST_SIDE}.")
+    if min(size) < MIN_SIDE:
+        raise UserError(f"Images of {size[0]} x {size[1]} pixels are too small: no side may be below {MIN_SIDE}.")
     if not 0 <= test_share < 1:
         raise UserError(f"The share for testing is {test_share}: give a number from 0 to below 1.")
     listing = list_images(folder, test_share, normal_names)
@@ -101,7 +101,7 @@ class _Reader:
         try:
             digest = hashlib.sha256(entry.path.read_bytes()).digest()
         except OSError as error:
-            raise _BrokenImageError(f"The image {entry.path} cannot be read ({error.strerror}).") from error
+            raise _BrokenImageError(f"The image {entry.path} cannot be read ({error.strerror or error}).") from error
         first = self._seen.setdefault(digest, entry)
         if first.is_anomaly != entry.is_anomaly:
             raise UserError(

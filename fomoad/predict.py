@@ -204,7 +204,9 @@ def _save(picture: Image.Image, path: Path) -> Path:
     except OSError as error:
         with contextlib.suppress(OSError):
             beside.unlink()
-        raise UserError(f"The overlay {path} cannot be written ({error.strerror}): give another folder.") from error
+        raise UserError(
+            f"The overlay {path} cannot be written ({error.strerror or error}): give another folder."
+        ) from error
 
 
 def _shortest(score: np.float32) -> float:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fomoad.data_directory import MASK_DEFECT, Sample, Written, write_data_directory
+from fomoad.dataset import MIN_SIDE
 from fomoad.errors import UserError
 from fomoad.progress import log, track
 from fomoad.sample_scene.camera import illuminate, photograph, random_camera, random_light
@@ -19,7 +20,6 @@ from fomoad.sample_scene.defects import DEFECTS
 from fomoad.sample_scene.part import PLATE_HEIGHT, draw_belt, draw_part, good_part
 
 NORMAL_NAME: Final = "good"
-SMALLEST_SIDE: Final = 32
 LARGEST_SIDE: Final = 1024
 SUPERSAMPLING: Final = 2
 """Canvas pixels per photo pixel and direction; edges are smooth by themselves, texture and gloss need this."""
@@ -63,8 +63,8 @@ def run(
 
     Raises UserError where an argument is out of range or the directory cannot be written.
     """
-    if not SMALLEST_SIDE <= size <= LARGEST_SIDE:
-        raise UserError(f"Photos of {size} pixels are not offered: give a size of {SMALLEST_SIDE} to {LARGEST_SIDE}.")
+    if not MIN_SIDE <= size <= LARGEST_SIDE:
+        raise UserError(f"Photos of {size} pixels are not offered: give a size of {MIN_SIDE} to {LARGEST_SIDE}.")
     if train < 1 or min(test_normal, test_anomaly) < 0:
         raise UserError("The numbers of photos must not be negative, and training needs at least one.")
     if seed < 0:
