@@ -1,6 +1,8 @@
 """Fitting a scorer to a set of training images, and scoring those images as new ones would be."""
 
-from collections.abc import Callable, Iterator
+import functools
+import operator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,9 +16,9 @@ from fomoad.detector import Scorer
 from fomoad.errors import UserError
 from fomoad.progress import log, step, track
 from fomoad.scorers import gmm
-from fomoad.scorers.gmm import Capacity, GmmScorer
+from fomoad.scorers.gmm import GmmScorer
 from fomoad.scorers.patchcore import PatchCoreScorer
-from fomoad.scorers.standardisation import Standardisation, standardisation
+from fomoad.scorers.standardisation import Moments, Standardisation, standardisation
 
 Array = NDArray[np.float32]
 Extract = Callable[[Array], Array]
@@ -24,8 +26,8 @@ Extract = Callable[[Array], Array]
 
 FOLDS: Final = 5
 """Parts that the images are split into for scores by a mixture that was not fitted on them."""
-MAX_CELLS: Final = 40_000
-"""The mixture is fitted on at most this many cells, chosen uniformly."""
+MAX_CELLS: Final = 6_000
+"""The mixture is fitted on at most this many cells, chosen uniformly: more tell other images no better apart."""
 KEPT_SHARE: Final = 1 / 2
 """Share of the memory limit in which features are kept, where all of them fit."""
 SHARD_SHARE: Final = 1 / 8
@@ -83,25 +85,32 @@ class FeatureSource:
         self._kept = kept
 
 
-def fit_gmm(source: FeatureSource, groups: list[str], capacity: Capacity, seed: int, start: Fit | None = None) -> Fit:
+@dataclass(frozen=True)
+class _Cells:
+    """Feature vectors (n, D), the place (n,) in the grid and the image (n,) that each was taken from."""
+
+    features: Array
+    places: NDArray[np.int64]
+    images: NDArray[np.int64]
+
+
+def fit_gmm(source: FeatureSource, groups: list[str], components: int, seed: int, start: Fit | None = None) -> Fit:
     """Fit a mixture, and one more for each fold of the images, which scores that fold.
 
     With `start`, a fit to like features of the same images, each begins at its counterpart there.
     """
-    cells, owners = _sample_cells(source, seed)
-    if len(cells) < 2 * capacity.components:
-        raise UserError(
-            f"The training images give {len(cells)} cells, too few for {capacity.components} mixture components: "
-            "add images, make them larger, or lower --capacity."
-        )
-    with step(f"Fitting a mixture of {capacity.components} Gaussians to {len(cells)} cells"):
-        scorer = gmm.fit(cells, capacity, seed, _mixture(start))
+    _numbered(groups)
     fold_of = threshold.folds(groups, FOLDS, seed)
+    moments, cells = _sample_cells(source, fold_of, seed)
+    with step(f"Fitting a mixture to {len(cells.features)} cells"):
+        everyone = np.ones(len(cells.features), bool)
+        scorer = _fit_mixture(cells, everyone, moments, components, seed, _mixture(start))
     held_out = []
-    for fold in range(int(fold_of.max()) + 1):
-        with step(f"Fitting fold {fold + 1} of {fold_of.max() + 1}, for thresholds"):
-            kept = cells[fold_of[owners] != fold]
-            held_out.append(gmm.fit(kept, capacity, seed, start.folds[fold] if start else None))
+    for fold in range(len(moments)):
+        with step(f"Fitting fold {fold + 1} of {len(moments)}, for thresholds"):
+            kept, others = fold_of[cells.images] != fold, moments[:fold] + moments[fold + 1 :]
+            begin = start.folds[fold] if start else None
+            held_out.append(_fit_mixture(cells, kept, others, components, seed, begin))
     train_scores, held_out_scores = (np.empty(len(source), np.float32) for _ in range(2))
     for rows, features in source.batches("Scoring training images"):
         train_scores[rows] = _image_scores(scorer.score(features))
@@ -128,16 +137,15 @@ def fit_patchcore(
     With `start`, a float fit, the features are those of int8 kernels for the same images: the bank is made of the
     same patches as there, and rounded to int8 as well.
     """
-    _, group_of = np.unique(np.asarray(groups), return_inverse=True)
-    if group_of.max() == 0:
-        raise UserError("All training images are of one sample: PatchCore needs images of at least two good parts.")
-    standardise, grid = _measure_features(source)
+    group_of = _numbered(groups)
+    standardise = standardisation(_sum(Moments.of(each) for _, each in source.batches("Extracting features")))
+    grid = standardise.gain.shape[0] * standardise.gain.shape[1]
     if start is None or start.patches is None:
         bank, patches = _select_bank(source, standardise, grid, sampling_ratio, seed, memory_limit)
     else:
         patches = start.patches
-        bank = standardise(_gather(source, patches, grid))
-    scorer = PatchCoreScorer(standardise, bank, group_of[patches // grid].astype(np.int64), min(k, len(bank)))
+        bank = standardise.at(patches % grid, _gather(source, patches, grid))
+    scorer = PatchCoreScorer(standardise, bank, group_of[patches // grid], min(k, len(bank)))
     if start is not None:
         scorer = scorer.rounded()
     scores = np.empty(len(source), np.float32)
@@ -152,7 +160,7 @@ def _select_bank(
 ) -> tuple[Array, NDArray[np.int64]]:
     """The bank (M, D) of scaled patches, and each entry's number (M,) among all patches, `grid` to an image."""
     patches = len(source) * grid
-    most = min(MAX_BANK, int(memory_limit * BANK_SHARE) // standardise.gain.nbytes)
+    most = min(MAX_BANK, int(memory_limit * BANK_SHARE) // standardise.gain[0, 0].nbytes)
     count = min(max(1, round(ratio * patches)), most)
     if count == most:
         log(f"The memory bank is limited to {most} of {patches} patches.")
@@ -171,26 +179,12 @@ def _gather(source: FeatureSource, patches: NDArray[np.int64], grid: int) -> Arr
     return np.concatenate([features for _, features in gathered])[np.argsort(places)]
 
 
-def _measure_features(source: FeatureSource) -> tuple[Standardisation, int]:
-    """The features' mean and standard deviation over all training patches, as a scaling, and the cells of a grid."""
-    count, total, squares = 0, np.zeros(1), np.zeros(1)
-    grid = 0
-    for _, features in source.batches("Extracting features"):
-        cells = features.reshape(-1, features.shape[-1]).astype(np.float64)
-        grid = features.shape[1] * features.shape[2]
-        count += len(cells)
-        total = total + cells.sum(axis=0)
-        squares = squares + (cells**2).sum(axis=0)
-    mean = total / count
-    return standardisation(mean, np.sqrt(np.maximum(squares / count - mean**2, 0))), grid
-
-
 def _shards(source: FeatureSource, standardise: Standardisation, memory_limit: int) -> Iterator[Array]:
     """All scaled patches (n, D) in order, in pieces of about SHARD_SHARE of `memory_limit` bytes."""
     pending: list[Array] = []
     size = 0
     for _, features in source.batches("Reading features"):
-        patches = standardise(features.reshape(-1, features.shape[-1]))
+        patches = standardise(features).reshape(-1, features.shape[-1])
         if pending and size + patches.nbytes > memory_limit * SHARD_SHARE:
             yield np.concatenate(pending)
             pending, size = [], 0
@@ -199,19 +193,25 @@ def _shards(source: FeatureSource, standardise: Standardisation, memory_limit: i
     yield np.concatenate(pending)
 
 
-def _sample_cells(source: FeatureSource, seed: int) -> tuple[Array, NDArray[np.int64]]:
-    """At most MAX_CELLS feature vectors (n, D), as many from each image, and the image (n,) of each."""
+def _sample_cells(source: FeatureSource, fold_of: NDArray[np.int64], seed: int) -> tuple[list[Moments], _Cells]:
+    """The moments of each fold's features, and at most MAX_CELLS feature vectors, as many from each image."""
     random = np.random.default_rng(seed)
-    chosen, owners = [], []
+    moments: dict[int, Moments] = {}
+    chosen, places, images = [], [], []
     for rows, features in source.batches("Extracting features"):
+        for fold in np.unique(fold_of[rows]):
+            mine = Moments.of(features[fold_of[rows] == fold])
+            moments[fold] = moments[fold] + mine if fold in moments else mine
         count, per_image, dimensions = len(features), features.shape[1] * features.shape[2], features.shape[3]
         quota = _quota(rows, len(source), per_image)
         cells = features.reshape(count, per_image, dimensions)
         for row, (grid, take) in enumerate(zip(cells, quota, strict=True), rows.start):
             picks = random.permutation(per_image)[:take]
             chosen.append(grid[picks])
-            owners.append(np.full(take, row))
-    return np.concatenate(chosen), np.concatenate(owners)
+            places.append(picks)
+            images.append(np.full(take, row))
+    sampled = _Cells(np.concatenate(chosen), np.concatenate(places), np.concatenate(images))
+    return [moments[fold] for fold in sorted(moments)], sampled
 
 
 def _quota(rows: slice, images: int, per_image: int) -> NDArray[np.int64]:
@@ -219,6 +219,36 @@ def _quota(rows: slice, images: int, per_image: int) -> NDArray[np.int64]:
     total = min(MAX_CELLS, images * per_image)
     edges = np.arange(rows.start, rows.stop + 1) * total // images
     return np.diff(edges)
+
+
+def _fit_mixture(
+    cells: _Cells,
+    kept: NDArray[np.bool_],
+    moments: list[Moments],
+    components: int,
+    seed: int,
+    start: GmmScorer | None,
+) -> GmmScorer:
+    """Fit a mixture to the cells `kept` (n,), scaled by the moments of the images that they are from."""
+    standardise = standardisation(_sum(moments))
+    scaled = standardise.at(cells.places[kept], cells.features[kept])
+    return gmm.fit(scaled, standardise, components, seed, start)
+
+
+def _numbered(groups: list[str]) -> NDArray[np.int64]:
+    """The number (N,) of the sample that each image is of.
+
+    Raises UserError where there is but one: nothing could be held out.
+    """
+    _, numbers = np.unique(np.asarray(groups), return_inverse=True)
+    if numbers.max() == 0:
+        raise UserError("All training images are of one sample: images of at least two good parts are needed.")
+    samples: NDArray[np.int64] = numbers.astype(np.int64)
+    return samples
+
+
+def _sum(moments: Iterable[Moments]) -> Moments:
+    return functools.reduce(operator.add, moments)
 
 
 def _mixture(fit: Fit | None) -> GmmScorer | None:

@@ -7,9 +7,9 @@ from scipy.spatial.distance import cdist
 from sklearn.mixture import GaussianMixture
 
 from fomoad.scorers import gmm
-from fomoad.scorers.gmm import Capacity
+from fomoad.scorers.gmm import GmmScorer
 from fomoad.scorers.patchcore import PatchCoreScorer
-from fomoad.scorers.standardisation import FLOOR, standardisation
+from fomoad.scorers.standardisation import FLOOR, Moments, Standardisation, standardisation
 
 RANDOM = np.random.default_rng(3)
 CELLS = (RANDOM.standard_normal((2000, 24)) @ RANDOM.standard_normal((24, 24))).astype(np.float32) + 4
@@ -21,46 +21,70 @@ def close(found: np.ndarray, expected: np.ndarray) -> None:
     assert np.all(np.abs(found - expected) <= 1e-3 * (1 + np.abs(expected)))
 
 
+def at_one_place(cells: np.ndarray) -> np.ndarray:
+    """Cells (n, D) as n images of one cell, (n, 1, 1, D)."""
+    return cells[:, None, None]
+
+
+def scaled(cells: np.ndarray) -> tuple[Standardisation, np.ndarray]:
+    """The cells' standardisation for grids of one cell, and the cells so scaled."""
+    standardise = standardisation(Moments.of(at_one_place(cells)))
+    return standardise, standardise(at_one_place(cells))[:, 0, 0]
+
+
+def mixture(cells: np.ndarray, components: int, seed: int, start: GmmScorer | None = None) -> GmmScorer:
+    """A mixture fitted to cells of one place."""
+    standardise, features = scaled(cells)
+    return gmm.fit(features, standardise, components, seed, start)
+
+
 def test_gmm_scores_are_scikit_learn_s_likelihoods_standardised() -> None:
     """The scorer's arrays, read back into scikit-learn, give the same log-likelihoods."""
-    scorer = gmm.fit(CELLS, Capacity(3, 6), seed=1)
-    projected = CELLS.astype(np.float64) @ scorer.projection + scorer.offset
-    reference = GaussianMixture(3, covariance_type="full")
-    factors = scorer.factors.astype(np.float64)
-    reference.precisions_cholesky_ = factors
-    reference.means_ = np.stack([s @ np.linalg.inv(f) for s, f in zip(scorer.shifts, factors, strict=True)])
-    log_determinants = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
-    reference.weights_ = np.exp(scorer.constants - log_determinants + 3 * np.log(2 * np.pi))
+    scorer = mixture(CELLS, 3, seed=1)
+    reference = GaussianMixture(3, covariance_type="spherical")
+    reference.weights_ = scorer.weights.astype(np.float64)
+    reference.means_ = scorer.means.astype(np.float64)
+    reference.precisions_cholesky_ = 1 / np.sqrt(scorer.variances.astype(np.float64))
     assert reference.weights_.sum() == pytest.approx(1, abs=1e-5)
-    likelihood = reference.score_samples(projected)
+    likelihood = reference.score_samples(scaled(CELLS)[1].astype(np.float64))
     expected = np.maximum((likelihood.mean() - likelihood) / likelihood.std(), 0)
-    np.testing.assert_allclose(scorer.score(CELLS), expected, atol=1e-3)
-    assert scorer.score(FAR).min() > scorer.score(CELLS).max()
+    scores = scorer.score(at_one_place(CELLS))[:, 0, 0]
+    np.testing.assert_allclose(scores, expected, atol=1e-3)
+    assert scorer.score(at_one_place(FAR)).min() > np.quantile(scores, 0.99)
 
 
 def test_gmm_finds_the_clusters_that_are_there() -> None:
     """Between two clusters scores are high although each coordinate is usual."""
     centres = np.where(RANDOM.random((3000, 1)) < 0.5, -10, 10)
     cells = (centres + RANDOM.standard_normal((3000, 5))).astype(np.float32)
-    scorer = gmm.fit(cells, Capacity(2, 5), seed=0)
-    assert scorer.score(np.zeros((1, 5), np.float32))[0] > 3 * np.quantile(scorer.score(cells), 0.99)
+    scorer = mixture(cells, 2, seed=0)
+    between = scorer.score(np.zeros((1, 1, 1, 5), np.float32)).item()
+    assert between > 3 * np.quantile(scorer.score(at_one_place(cells)), 0.99)
 
 
 def test_gmm_started_from_a_mixture_stays_with_it() -> None:
     """On slightly changed features it ends near its start, where a fit from nothing ends elsewhere."""
-    scorer = gmm.fit(CELLS, gmm.CAPACITIES["medium"], seed=1)
+    scorer = mixture(CELLS, 64, seed=1)
     changed = CELLS + RANDOM.normal(0, 0.02, CELLS.shape).astype(np.float32)
-    expected = scorer.score(CELLS)
-    started = gmm.fit(changed, gmm.CAPACITIES["medium"], seed=2, start=scorer).score(changed)
-    afresh = gmm.fit(changed, gmm.CAPACITIES["medium"], seed=2).score(changed)
+    expected = scorer.score(at_one_place(CELLS)).ravel()
+    started = mixture(changed, 64, seed=2, start=scorer).score(at_one_place(changed)).ravel()
+    afresh = mixture(changed, 64, seed=2).score(at_one_place(changed)).ravel()
     assert np.corrcoef(expected, started)[0, 1] > 0.99
     assert np.corrcoef(expected, afresh)[0, 1] < 0.97
 
 
-@pytest.mark.parametrize("capacity", gmm.CAPACITIES)
-def test_gmm_graph_computes_the_same(capacity: str) -> None:
-    """At any distance from the training cells, without overflow."""
-    scorer = gmm.fit(CELLS, gmm.CAPACITIES[capacity], seed=2)
+def test_gmm_of_few_cells_has_few_components() -> None:
+    """Rather than components of a single cell."""
+    assert len(mixture(CELLS[:35], 64, seed=1).weights) == 3
+    assert len(mixture(CELLS[:4], 64, seed=1).weights) == 1
+
+
+@pytest.mark.parametrize("components", gmm.CAPACITIES.values())
+def test_gmm_graph_computes_the_same(components: int) -> None:
+    """At any distance from the training cells, without overflow, on a grid whose places differ."""
+    grids = CELLS[:1980].reshape(-1, 6, 10, 24) * np.linspace(0.5, 2, 60, dtype=np.float32).reshape(6, 10, 1)
+    standardise = standardisation(Moments.of(grids))
+    scorer = gmm.fit(standardise(grids).reshape(-1, 24), standardise, components, seed=2)
     features = np.concatenate([CELLS[:60], FAR, FAR[:20] * 1000]).reshape(2, 6, 10, -1)
     scores = scorer.graph(tf.constant(features)).numpy()
     assert scores.shape == (2, 6, 10)
@@ -70,13 +94,13 @@ def test_gmm_graph_computes_the_same(capacity: str) -> None:
 
 def patchcore(k: int, entries: int = 150) -> PatchCoreScorer:
     """A scorer whose bank is some of the cells, ten to a sample."""
-    standardise = standardisation(CELLS.mean(axis=0), CELLS.std(axis=0))
-    return PatchCoreScorer(standardise, standardise(CELLS[:entries]), np.arange(entries) // 10, k)
+    standardise, features = scaled(CELLS)
+    return PatchCoreScorer(standardise, features[:entries], np.arange(entries) // 10, k)
 
 
 def brute_force(scorer: PatchCoreScorer, features: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """Mean of the k smallest Euclidean distances, in float64."""
-    standardised = features.astype(np.float64) * scorer.standardise.gain + scorer.standardise.offset
+    standardised = features.astype(np.float64) * scorer.standardise.gain[0, 0] + scorer.standardise.offset[0, 0]
     distances = np.sort(cdist(standardised, scorer.bank[kept].astype(np.float64)), axis=1)
     return distances[:, : scorer.k].mean(axis=1)
 
@@ -86,14 +110,18 @@ def test_patchcore_scores_are_nearest_neighbour_distances(k: int) -> None:
     """Against brute force; a bank entry itself is at distance 0, unless its own sample is passed over."""
     scorer = patchcore(k)
     features = np.concatenate([CELLS[:30], CELLS[-50:], FAR])
+
+    def score(cells: np.ndarray, group: int | None = None) -> np.ndarray:
+        return scorer.score(at_one_place(cells), group)[:, 0, 0]
+
     everyone = np.ones(150, bool)
-    np.testing.assert_allclose(scorer.score(features), brute_force(scorer, features, everyone), rtol=1e-3, atol=5e-3)
+    np.testing.assert_allclose(score(features), brute_force(scorer, features, everyone), rtol=1e-3, atol=5e-3)
     others = scorer.groups != 2
-    np.testing.assert_allclose(scorer.score(features, 2), brute_force(scorer, features, others), rtol=1e-3, atol=5e-3)
+    np.testing.assert_allclose(score(features, 2), brute_force(scorer, features, others), rtol=1e-3, atol=5e-3)
     own = CELLS[20:30]
     if k == 1:
-        assert scorer.score(own).max() < 5e-3
-    assert scorer.score(own, 2).min() > 0.5
+        assert score(own).max() < 5e-3
+    assert score(own, 2).min() > 0.5
 
 
 @pytest.mark.parametrize("k", [1, 4])
@@ -105,10 +133,31 @@ def test_patchcore_graph_computes_the_same(k: int, entries_at_a_time: int) -> No
     close(scorer.graph(tf.constant(features), entries_at_a_time * 4 * 60).numpy(), scorer.score(features))
 
 
+def test_standardisation_is_each_place_s_own() -> None:
+    """With many images, features at every place come out with mean 0 and deviation 1."""
+    scale = np.array([[1.0, 5.0], [0.5, 2.0]])[..., None]
+    images = (RANDOM.standard_normal((20_000, 2, 2, 3)) * scale + 7 * scale).astype(np.float32)
+    standardise = standardisation(Moments.of(images[:5000]) + Moments.of(images[5000:]))
+    standardised = standardise(images)
+    np.testing.assert_allclose(standardised.mean(axis=0), 0, atol=0.05)
+    np.testing.assert_allclose(standardised.std(axis=0), 1, atol=0.05)
+    places = np.array([3, 0])
+    cells = images[:2].reshape(2, 4, 3)[[0, 1], places]
+    expected = standardised[:2].reshape(2, 4, 3)[[0, 1], places]
+    np.testing.assert_allclose(standardise.at(places, cells), expected, atol=1e-5)
+
+
+def test_standardisation_of_few_images_leans_on_the_whole_image() -> None:
+    """One image says nothing of a place's spread: each place gets about that of the image."""
+    image = RANDOM.standard_normal((1, 8, 8, 2)).astype(np.float32)
+    deviation = 1 / standardisation(Moments.of(image)).gain
+    assert np.all(np.abs(deviation / image.std(axis=(0, 1, 2)) - 1) < 0.5)
+
+
 def test_standardisation_does_not_blow_up_dead_features() -> None:
     """A feature that never varies gets no more gain than the floor allows."""
-    deviation = np.array([1.0, 2.0, 0.0])
-    standardise = standardisation(np.array([1.0, 0.0, 5.0]), deviation)
-    floor = FLOOR * np.sqrt((deviation**2).mean())
-    np.testing.assert_allclose(standardise.gain, [1, 0.5, 1 / floor])
-    np.testing.assert_allclose(standardise(np.array([[2.0, 2.0, 5.0]], np.float32)), [[1, 1, 0]], atol=1e-5)
+    images = np.array([[1.0, 2.0, 5.0], [3.0, 6.0, 5.0]], np.float32)[:, None, None]
+    standardise = standardisation(Moments.of(images))
+    floor = FLOOR * np.sqrt((1**2 + 2**2) / 3)
+    np.testing.assert_allclose(standardise.gain.ravel(), [1, 0.5, 1 / floor], rtol=1e-6)
+    np.testing.assert_allclose(standardise(images[:1]).ravel(), [-1, -1, 0], atol=1e-5)

@@ -1,11 +1,14 @@
-"""A Gaussian mixture over projected features: small enough for microcontrollers.
+"""A mixture of spherical Gaussians over standardised features: small enough for microcontrollers.
 
 The scale is that of Edge Impulse's stock block: the log-likelihood, standardised over the training cells. Its
 sign differs: there the absolute value is taken, so that cells which are unusually likely score high as well.
+
+For the same flash and time, many spherical components over all features tell more than a few full covariances over
+a random projection of them (docs/quality.md), and nothing is left to the luck of a projection.
 """
 
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import tensorflow as tf
@@ -14,50 +17,39 @@ from scipy.special import logsumexp
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
-from fomoad.scorers.standardisation import standardisation
+from fomoad.scorers.standardisation import Standardisation
 
 Array = NDArray[np.float32]
 
-REGULARISATION: Final = 1e-4
-"""Added to the covariances' diagonals, in units of the projected features' mean variance."""
-
-
-@dataclass(frozen=True)
-class Capacity:
-    """How much of the features a mixture can tell apart."""
-
-    components: int
-    dimensions: int
-
-
-CAPACITIES: Final[dict[str, Capacity]] = {
-    "low": Capacity(components=4, dimensions=16),
-    "medium": Capacity(components=8, dimensions=32),
-    "high": Capacity(components=16, dimensions=64),
-}
+CAPACITIES: Final = {"low": 16, "medium": 64, "high": 128}
+"""Components of the mixture."""
+CELLS_PER_COMPONENT: Final = 10
+"""Fewer cells than this say nothing about a component: it is left out."""
+REGULARISATION: Final = 0.1
+"""Added to the components' variances, in units of the features' mean variance."""
+TOLERANCE: Final = 1e-2
+"""Expectation-maximisation ends when a round gains less log-likelihood per cell than this."""
 
 
 @dataclass(frozen=True)
 class GmmScorer:
-    """A fitted mixture, as the arrays of the computation.
+    """A fitted mixture of K components.
 
-    With z = x `projection` + `offset` (D to d) and, for component k, y_k = z `factors`[k] - `shifts`[k], the
-    log-likelihood is log sum_k exp(`constants`[k] - |y_k|^2 / 2), where `factors`[k] is the Cholesky factor of
-    the component's precision matrix (Bishop 2006, eq. 2.43 and 9.7; scikit-learn's precisions_cholesky_).
-    score = max(0, (`mean` - log-likelihood) / `deviation`).
+    With x the standardised features of a cell, the log-likelihood is log sum_k `weights`[k] N(x; `means`[k],
+    `variances`[k] I) (Bishop 2006, eq. 9.7 and 2.43); score = max(0, (`mean` - log-likelihood) / `deviation`).
+    `weights` and `variances` are (K,), `means` is (K, D).
     """
 
-    projection: Array
-    offset: Array
-    factors: Array
-    shifts: Array
-    constants: Array
+    standardise: Standardisation
+    weights: Array
+    means: Array
+    variances: Array
     mean: float
     deviation: float
 
     def score(self, features: Array) -> Array:
-        """Scores (...) of features (..., D)."""
-        scores = (self.mean - self._log_likelihood(features)) / self.deviation
+        """Scores (..., rows, columns) of features (..., rows, columns, D)."""
+        scores = (self.mean - self._log_likelihood(self.standardise(features))) / self.deviation
         return np.maximum(scores, 0).astype(np.float32)
 
     def graph(self, features: tf.Tensor) -> tf.Tensor:
@@ -66,88 +58,70 @@ class GmmScorer:
         Only operations that TFLite Micro has. The log-sum-exp subtracts the largest exponent first, so that
         nothing overflows.
         """
-        components, dimensions = self.shifts.shape
-        projected = _conv(features, self.projection, self.offset)
-        factors = self.factors.transpose(1, 0, 2).reshape(dimensions, -1)
-        whitened = _conv(projected, factors, -self.shifts.reshape(-1))
-        sums = np.kron(np.eye(components, dtype=np.float32), np.full((dimensions, 1), -0.5, np.float32))
-        exponents = _conv(tf.square(whitened), sums, self.constants)
+        scaled = features * tf.constant(self.standardise.gain) + tf.constant(self.standardise.offset)
+        kernel = tf.constant((self.means / self.variances[:, None]).T[None, None], tf.float32)
+        products = tf.nn.bias_add(tf.nn.conv2d(scaled, kernel, 1, "VALID"), tf.constant(self._constants(), tf.float32))
+        own = tf.reduce_sum(tf.square(scaled), axis=-1, keepdims=True)
+        exponents = products - own * tf.constant(0.5 / self.variances, tf.float32)
         largest = tf.reduce_max(exponents, axis=-1, keepdims=True)
         summed = tf.reduce_sum(tf.exp(exponents - largest), axis=-1)
         log_likelihood = tf.squeeze(largest, axis=-1) + tf.math.log(summed)
         return tf.nn.relu((self.mean - log_likelihood) * np.float32(1 / self.deviation))
 
-    def _log_likelihood(self, features: Array) -> NDArray[np.float64]:
-        projected = features.astype(np.float64) @ self.projection + self.offset
-        whitened = np.einsum("...d,kde->...ke", projected, self.factors.astype(np.float64)) - self.shifts
-        likelihood: NDArray[np.float64] = logsumexp(self.constants - 0.5 * (whitened**2).sum(axis=-1), axis=-1)
+    def _log_likelihood(self, cells: Array) -> NDArray[np.float64]:
+        """Of standardised features (..., D), by |x - m|^2 = |x|^2 - 2 x m + |m|^2."""
+        precise = cells.astype(np.float64)
+        products = precise @ (self.means / self.variances[:, None]).T.astype(np.float64)
+        own = (precise**2).sum(axis=-1, keepdims=True)
+        likelihood: NDArray[np.float64] = logsumexp(
+            products + self._constants() - own * (0.5 / self.variances), axis=-1
+        )
         return likelihood
 
+    def _constants(self) -> NDArray[np.float64]:
+        """What of a component's exponent (K,) does not depend on the cell."""
+        variances = self.variances.astype(np.float64)
+        own = (self.means.astype(np.float64) ** 2).sum(axis=1)
+        constants: NDArray[np.float64] = (
+            np.log(self.weights) - 0.5 * self.means.shape[1] * np.log(2 * np.pi * variances) - 0.5 * own / variances
+        )
+        return constants
 
-def fit(cells: Array, capacity: Capacity, seed: int, start: GmmScorer | None = None) -> GmmScorer:
-    """Fit a mixture to training features (n, D), projected to `capacity.dimensions` by a Gaussian random matrix.
 
-    With `start`, a mixture of this capacity that was fitted to like features, its projection is kept and
-    expectation-maximisation begins there: it then ends in the same of many optima.
+def fit(
+    cells: Array, standardise: Standardisation, components: int, seed: int, start: GmmScorer | None = None
+) -> GmmScorer:
+    """Fit a mixture to training features (n, D) that `standardise` has been applied to.
 
-    Raises ValueError where there are fewer cells than components.
+    Where the cells are few, so are the components. Expectation-maximisation sets out from cells far apart
+    (k-means++), or from `start`: mixtures of like features then end in the same of many optima.
     """
-    if len(cells) < capacity.components:
-        raise ValueError(f"{len(cells)} cells cannot be told into {capacity.components} components")
-    if start is None:
-        projection, offset = _random_projection(cells, capacity.dimensions, seed)
-    else:
-        projection, offset = start.projection, start.offset
-    projected = cells @ projection + offset
+    count = max(1, min(components, len(cells) // CELLS_PER_COMPONENT))
     mixture = GaussianMixture(
-        n_components=capacity.components,
-        covariance_type="full",
-        reg_covar=REGULARISATION * max(float(projected.var(axis=0).mean()), 1e-12),
+        n_components=count,
+        covariance_type="spherical",
+        reg_covar=REGULARISATION * max(float(cells.var(axis=0).mean()), 1e-12),
+        init_params="k-means++",
+        tol=TOLERANCE,
         random_state=seed,
-        **({} if start is None else _parameters(start)),
     )
+    if start is not None and len(start.weights) == count:
+        mixture.set_params(
+            weights_init=start.weights / start.weights.sum(),
+            means_init=start.means,
+            precisions_init=1 / start.variances,
+        )
     # Expectation-maximisation is thousands of small products: threads wait for one another longer than they work,
     # up to fifteen times longer where another process uses the cores.
     with threadpool_limits(1):
-        mixture.fit(projected.astype(np.float64))
-    factors = mixture.precisions_cholesky_
-    log_determinants = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
-    constants = np.log(mixture.weights_) + log_determinants - 0.5 * projected.shape[1] * np.log(2 * np.pi)
+        mixture.fit(cells)
     scorer = GmmScorer(
-        projection=projection,
-        offset=offset,
-        factors=factors.astype(np.float32),
-        shifts=np.einsum("kd,kde->ke", mixture.means_, factors).astype(np.float32),
-        constants=constants.astype(np.float32),
+        standardise=standardise,
+        weights=mixture.weights_.astype(np.float32),
+        means=mixture.means_.astype(np.float32),
+        variances=mixture.covariances_.astype(np.float32),
         mean=0.0,
         deviation=1.0,
     )
     likelihood = scorer._log_likelihood(cells)
-    return GmmScorer(
-        **{**scorer.__dict__, "mean": float(likelihood.mean()), "deviation": float(max(likelihood.std(), 1e-6))}
-    )
-
-
-def _parameters(scorer: GmmScorer) -> dict[str, NDArray[np.float64]]:
-    """The weights, means and precisions of a fitted mixture, as scikit-learn's arguments to start from."""
-    factors, shifts = scorer.factors.astype(np.float64), scorer.shifts.astype(np.float64)
-    log_determinants = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
-    weights = np.exp(scorer.constants - log_determinants + 0.5 * shifts.shape[1] * np.log(2 * np.pi))
-    return {
-        "weights_init": weights / weights.sum(),
-        "means_init": np.linalg.solve(factors.transpose(0, 2, 1), shifts[..., None])[..., 0],
-        "precisions_init": factors @ factors.transpose(0, 2, 1),
-    }
-
-
-def _random_projection(cells: Array, dimensions: int, seed: int) -> tuple[Array, Array]:
-    """Standardise each feature, then project by a random Gaussian matrix scaled by 1 / sqrt(dimensions)."""
-    standardise = standardisation(cells.mean(axis=0), cells.std(axis=0))
-    random = np.random.default_rng(seed).standard_normal((cells.shape[1], dimensions)) / np.sqrt(dimensions)
-    return (standardise.gain[:, None] * random).astype(np.float32), (standardise.offset @ random).astype(np.float32)
-
-
-def _conv(features: tf.Tensor, matrix: NDArray[Any], bias: NDArray[Any]) -> tf.Tensor:
-    """features @ matrix + bias, as a 1x1 convolution."""
-    kernel = tf.constant(matrix[None, None], tf.float32)
-    return tf.nn.bias_add(tf.nn.conv2d(features, kernel, 1, "VALID"), tf.constant(bias, tf.float32))
+    return replace(scorer, mean=float(likelihood.mean()), deviation=float(max(likelihood.std(), 1e-6)))
