@@ -1,0 +1,80 @@
+"""Trained int8 models on the sample data, on TFLite Micro itself."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from scipy.stats import spearmanr
+
+from fomoad import cli, micro, sample_data
+from fomoad.metadata import AnomalyMetadata
+from fomoad.runtime import load_model
+
+FLOAT, INT8 = "model.tflite", "model_quantized_int8_io.tflite"
+KILOBYTES = 1024
+
+
+@pytest.fixture(scope="module", params=["gmm", "patchcore"])
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The output directory of a training on sample photos with the bundled weights, its metadata, and test photos."""
+    folder = tmp_path_factory.mktemp(request.param)
+    sample_data.run(folder / "data", train=40, test_normal=8, test_anomaly=8)
+    arguments = ["--data-directory", str(folder / "data"), "--out-directory", str(folder / "out")]
+    arguments += ["--scoring-function", request.param, "--weights", "bundled", "--sampling-ratio", "0.02"]
+    assert cli.main(["train", *arguments]) == 0
+    metadata = AnomalyMetadata.model_validate_json((folder / "out" / "anomaly_metadata.json").read_bytes())
+    return folder / "out", metadata, np.load(folder / "data" / "X_split_test.npy")
+
+
+def _on_micro(path: Path, stored: Any) -> Any:
+    from tflite_micro.python.tflite_micro import runtime
+
+    interpreter = runtime.Interpreter.from_file(path, arena_size=2**22)
+    grids = []
+    for image in stored:
+        interpreter.set_input(image[None], 0)
+        interpreter.invoke()
+        grids.append(interpreter.get_output(0)[0])
+    return np.stack(grids).astype(int)
+
+
+def _on_litert(path: Path, stored: Any) -> Any:
+    interpreter = Interpreter(str(path), experimental_op_resolver_type=OpResolverType.BUILTIN_REF)
+    interpreter.allocate_tensors()
+    grids = []
+    for image in stored:
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
+        interpreter.invoke()
+        grids.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0])
+    return np.stack(grids).astype(int)
+
+
+@pytest.mark.skipif(not micro.available(), reason="TFLite Micro's interpreter is not installed")
+def test_tflite_micro_gives_every_cell_within_a_step(trained: Any) -> None:
+    """Against LiteRT's reference kernels, which round as TFLite Micro does."""
+    out, _, photos = trained
+    stored = load_model(out / INT8).input.encode(photos)
+    difference = np.abs(_on_micro(out / INT8, stored) - _on_litert(out / INT8, stored))
+    assert difference.max() <= 1
+
+
+@pytest.mark.skipif(not micro.available(), reason="TFLite Micro's interpreter is not installed")
+def test_the_default_mixture_fits_a_small_device(trained: Any) -> None:
+    """256 KB of flash and of arena at 96 pixels."""
+    _, metadata, _ = trained
+    profile = metadata.models[INT8].profile
+    assert profile is not None
+    assert profile.tflite_micro is True
+    assert profile.arena_bytes is not None
+    if metadata.scoring_function == "gmm":
+        assert profile.flash_bytes < 256 * KILOBYTES
+        assert profile.arena_bytes < 256 * KILOBYTES
+
+
+def test_int8_ranks_photos_as_float_does(trained: Any) -> None:
+    """Image scores go up and down together."""
+    out, _, photos = trained
+    exact, rounded = (load_model(out / name).score(photos).max(axis=(1, 2)) for name in (FLOAT, INT8))
+    assert spearmanr(exact, rounded).statistic > 0.9
