@@ -66,6 +66,14 @@ class TrainSettings(BaseModel):
         "raw",
         description="raw: scores as the scoring function gives them; threshold: divided so that 1 is the threshold.",
     )
+    max_flash: Annotated[int, Field(ge=0, le=2**40)] = Field(
+        0,
+        description="Bytes of flash that the int8 model may take, 0 for no limit: PatchCore's memory bank shrinks to "
+        "fit.",
+    )
+    max_ram: Annotated[int, Field(ge=0, le=2**40)] = Field(
+        0, description="Bytes that the int8 model's arena may take on TFLite Micro, 0 for no limit."
+    )
     memory_limit: Annotated[int, Field(ge=64, le=2**20)] = Field(
         512, description="MiB of features that are kept in memory; more are selected in pieces or computed again."
     )

@@ -54,6 +54,8 @@ STEPS_TO_THRESHOLD: Final = 64
 """The int8 output's steps from 0 to the threshold, which is thus a quarter of the range and falls on a step."""
 INT8_STEPS: Final = 255
 MIN_IMAGES: Final = 2
+MIN_BANK: Final = 10
+"""Fewer entries than this are no memory bank."""
 SHOWN_IDS: Final = 10
 PACKAGES: Final = ("tensorflow", "keras", "numpy", "scikit-learn", "scipy", "onnx", "tf2onnx", "ai-edge-litert")
 
@@ -76,11 +78,10 @@ def train_models(settings: TrainSettings, split: Split, images: Images) -> dict[
     weights = backbone.find_weights(settings.backbone, settings.weights, settings.weights_resolution)
     log(f"Backbone {settings.backbone} with weights: {weights.origin}")
     features = build_features(settings, images, weights)
-    fit = _fit(settings, split, images, features.extractor())
-    models = _convert_float(settings, images, features, fit) | _train_int8(settings, split, images, features, fit)
+    settings, fit, int8_models = _train_within_limits(settings, split, images, features)
+    models = _convert_float(settings, images, features, fit) | int8_models
     records = {name: model.record for name, model in models.items()}
-    for name in (tflite.FLOAT_FILE, tflite.INT8_FILE):
-        records[name].profile = _profile(name, models[name].content)
+    records[tflite.FLOAT_FILE].profile = _profile(tflite.FLOAT_FILE, models[tflite.FLOAT_FILE].content)
     metadata = _metadata(settings, split, images, weights, features, records)
     contents = {name: model.content for name, model in models.items()}
     return contents | {METADATA_FILE: metadata.model_dump_json(indent=2).encode() + b"\n"}
@@ -102,6 +103,57 @@ def build_features(settings: TrainSettings, images: Images, weights: Weights) ->
 class _Model:
     content: bytes
     record: ModelFile
+
+
+def _train_within_limits(
+    settings: TrainSettings, split: Split, images: Images, features: Features
+) -> tuple[TrainSettings, Fit, dict[str, _Model]]:
+    """Fit in float32 and int8, with a smaller memory bank where the int8 model would not fit into the flash.
+
+    Returns the settings that were used in the end, the float32 fit and the int8 model.
+
+    Raises UserError where the limits cannot be kept.
+    """
+    while True:
+        fit = _fit(settings, split, images, features.extractor())
+        models = _train_int8(settings, split, images, features, fit)
+        model = models[tflite.INT8_FILE]
+        model.record.profile = _profile(tflite.INT8_FILE, model.content)
+        entries = _entries_to_drop(settings, fit, model.record.profile)
+        if entries == 0:
+            return settings, fit, models
+        assert isinstance(fit.scorer, PatchCoreScorer)
+        kept = len(fit.scorer.bank) - entries
+        log(f"The memory bank shrinks by {entries} to {kept} entries to fit --max-flash {settings.max_flash}.")
+        patches = len(images) * math.prod(model.record.output.shape)
+        settings = settings.model_copy(update={"sampling_ratio": kept / patches})
+
+
+def _entries_to_drop(settings: TrainSettings, fit: Fit, measured: Profile) -> int:
+    """How many entries less a memory bank must have for the int8 model to keep the limits, 0 where it does.
+
+    Raises UserError where that cannot help.
+    """
+    if settings.max_ram and measured.arena_bytes is not None and measured.arena_bytes > settings.max_ram:
+        raise UserError(
+            f"The int8 model needs an arena of {measured.arena_bytes} bytes, --max-ram allows {settings.max_ram}: "
+            "train with smaller images or a narrower backbone."
+        )
+    if settings.max_ram and measured.arena_bytes is None:
+        log(f"Warning: --max-ram cannot be checked: {measured.not_measured}.")
+    excess = measured.flash_bytes - settings.max_flash
+    if not settings.max_flash or excess <= 0:
+        return 0
+    bank = fit.scorer.bank if isinstance(fit.scorer, PatchCoreScorer) else np.empty((0, 1), np.float32)
+    # An entry takes a byte a feature and a little more, so that this many fewer are always enough.
+    entries: int = math.ceil(excess / bank.shape[1])
+    if entries > len(bank) - max(settings.k, MIN_BANK):
+        advice = "use a narrower backbone" if len(bank) else "lower --capacity or use a narrower backbone"
+        raise UserError(
+            f"The int8 model takes {measured.flash_bytes} bytes of flash, --max-flash allows {settings.max_flash}"
+            f"{', and no smaller memory bank would fit' if len(bank) else ''}: {advice}."
+        )
+    return entries
 
 
 def _convert_float(settings: TrainSettings, images: Images, features: Features, fit: Fit) -> dict[str, _Model]:

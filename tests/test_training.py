@@ -196,6 +196,31 @@ def test_scores_on_the_scale_of_the_threshold(trained: Any, tmp_path: Path) -> N
     np.testing.assert_allclose(scaled * raw, plain, rtol=1e-4, atol=1e-4)
 
 
+def test_limits_of_a_device_are_kept_or_the_model_refused(
+    trained: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A memory bank shrinks until the int8 model fits; where nothing can shrink there is no model."""
+    data, out, arguments = trained
+    metadata = json.loads((out / "anomaly_metadata.json").read_text())
+    needed = metadata["models"][tflite.INT8_FILE]["profile"]
+    assert needed["flash_bytes"] == (out / tflite.INT8_FILE).stat().st_size
+    limit = needed["flash_bytes"] - 1500
+    code = train(data, tmp_path / "flash", *arguments, "--max-flash", str(limit))
+    if metadata["scoring_function"] == "patchcore":
+        assert code == 0
+        smaller = json.loads((tmp_path / "flash" / "anomaly_metadata.json").read_text())
+        assert (tmp_path / "flash" / tflite.INT8_FILE).stat().st_size <= limit
+        assert smaller["settings"]["sampling_ratio"] < metadata["settings"]["sampling_ratio"]
+    else:
+        assert code == 1
+        assert f"--max-flash allows {limit}" in capfd.readouterr().err
+        assert not (tmp_path / "flash").exists()
+    if needed["arena_bytes"] is not None:
+        assert train(data, tmp_path / "ram", *arguments, "--max-ram", str(needed["arena_bytes"] - 1)) == 1
+        assert "--max-ram allows" in capfd.readouterr().err
+        assert not (tmp_path / "ram").exists()
+
+
 def test_images_labelled_anomaly_are_refused(
     tmp_path: Path, random_weights: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
