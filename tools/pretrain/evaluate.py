@@ -1,9 +1,11 @@
 """How well weights detect: AUROC of two plain scorers, for the teacher, the student and untrained weights.
 
-`procedural` surfaces come from code and are what checkpoints may be chosen by; data directories (the magnetic
-tiles) are for measuring alone.
+Procedural surfaces come from code and are what checkpoints may be chosen by; data directories (the magnetic tiles)
+are for measuring alone. The scorers are plain ones of this file's own, so that the figures hold still when the block's
+scorers change.
 """
 
+import argparse
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,13 +18,18 @@ from sklearn.mixture import GaussianMixture
 from sklearn.random_projection import GaussianRandomProjection
 
 from fomoad.coreset import greedy_k_center
+from fomoad.progress import log
+from tools.pretrain.export import read
 from tools.pretrain.fields import Rng, band_noise, cells, grating, lattice, marble, power_noise
-from tools.pretrain.network import LAST, Arrays, run, scale_pixels, stored_norm
+from tools.pretrain.images import image
+from tools.pretrain.network import LAST, Arrays, random_arrays, run, scale_pixels, stored_norm, teacher_arrays
 from tools.pretrain.scenes import shape_mask, spot_mask, stroke_mask
+from tools.pretrain.training import calibrate
 
 Features = NDArray[np.float32]
 LAYERS = ("block_6_expand_relu", "block_10_expand_relu")
 BANK = 1000
+SURFACES = 5
 CELLS = 15_000
 """Training cells that either scorer sees at most, drawn at random: keeps a measurement to seconds."""
 
@@ -114,3 +121,25 @@ def aurocs(arrays: Arrays, case: Case) -> tuple[float, float]:
     """AUROC of the mixture and of PatchCore with these weights."""
     train, test = features(arrays, case.train), features(arrays, case.test)
     return gmm_auroc(case, train[0], test[0]), patchcore_auroc(case, train, test)
+
+
+def main() -> None:
+    """Print a table: AUROC of both scorers on every case, for each weights file and for untrained weights."""
+    parser = argparse.ArgumentParser(prog="python -m tools.pretrain.evaluate", description=main.__doc__)
+    parser.add_argument("weights", type=Path, nargs="+", help="bundled .npz files or the teacher's .h5 file")
+    parser.add_argument("--data", type=Path, nargs="*", default=[], help="data directories with labelled test images")
+    arguments = parser.parse_args()
+    cases = {f"procedural {seed}": procedural_case(seed) for seed in range(SURFACES)}
+    cases |= {folder.name: directory_case(folder) for folder in arguments.data}
+    rows = {path.name: teacher_arrays(path, 96) if path.suffix == ".h5" else read(path) for path in arguments.weights}
+    drawn = np.random.default_rng(0)
+    rows["untrained"] = calibrate(random_arrays(0), np.stack([image(drawn, 96) for _ in range(128)]))
+    log("| weights | case | GMM | PatchCore |\n| --- | --- | --- | --- |")
+    for name, arrays in rows.items():
+        for title, case in cases.items():
+            mixture, patchcore = aurocs(arrays, case)
+            log(f"| {name} | {title} | {mixture:.3f} | {patchcore:.3f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -4,9 +4,10 @@ Both stages start from random kernels and learn by gradient descent alone (Adam)
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -34,6 +35,7 @@ ROUNDS = ((700, 1e-2, 1), (2500, 6e-3, 2))
 SHRINKAGE = 0.02
 """Added to each eigenvalue, as a share of the largest: keeps whitening from blowing up empty directions."""
 
+LARGEST_GRADIENT = 5.0
 SECONDS_BETWEEN_LINES = 8.0
 AVERAGED = 20
 """The averaged weights span about one part in this many of all steps."""
@@ -53,6 +55,14 @@ class Lesson:
     features: dict[str, NDArray[np.float16]]
     whiteners: dict[str, tf.Tensor]
     teacher: dict[str, tf.Tensor]
+
+
+class Plan(NamedTuple):
+    """How long to train: steps, the highest learning rate (it falls to zero along a cosine), images a batch."""
+
+    steps: int
+    rate: float
+    batch: int
 
 
 def whitener(features: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -139,22 +149,55 @@ def train(
     arrays: Arrays,
     first: int,
     last: int,
-    steps: int,
-    rate: float,
-    batch: int,
+    plan: Plan,
     seed: int,
     on_checkpoint: Callable[[Arrays], None] | None = None,
 ) -> Arrays:
-    """Train blocks `first` to `last` for some steps; the learning rate falls from `rate` to zero along a cosine.
+    """Train blocks `first` to `last` by the plan; the others stay. `on_checkpoint` gets the arrays now and then.
 
-    Returns all arrays, those of these blocks replaced by the exponential average of their last thousand steps.
+    Returns all arrays, the trained ones as the exponential average of the last steps.
     """
     params = {name: tf.Variable(value, trainable="moving" not in name) for name, value in arrays.items()}
-    schedule = tf.keras.optimizers.schedules.CosineDecay(rate / 20, steps, 0.0, "cosine", rate, max(steps // 50, 1))
-    optimiser = tf.keras.optimizers.Adam(schedule, beta_2=0.99, use_ema=True, ema_momentum=1 - AVERAGED / steps)
-    inputs = _inputs(lesson, np.arange(2), first)
-    used = _variables_in_use(params, inputs, first, last)
-    optimiser.build(used)
+    averages = _used(params, _inputs(lesson, np.arange(1), first), first, last)
+    step = _make_step(lesson, params, averages, first, last, plan)
+    rng = np.random.default_rng(seed)
+    start = last_line = time.monotonic()
+    for number in range(1, plan.steps + 1):
+        rows = np.sort(rng.choice(len(lesson.images), plan.batch, replace=False))
+        errors = step(_inputs(lesson, rows, first), _targets(lesson, rows, first, last))
+        if time.monotonic() - last_line > SECONDS_BETWEEN_LINES or number == plan.steps:
+            last_line = time.monotonic()
+            speed = number * plan.batch / (last_line - start)
+            shares = " ".join(f"{name.removeprefix('block_')} {float(e):.4f}" for name, e in errors.items())
+            log(f"  step {number} of {plan.steps}, {speed:.0f} images/s, error shares: {shares}")
+        if on_checkpoint and number % STEPS_PER_CHECKPOINT == 0:
+            on_checkpoint(arrays | {name: np.asarray(value) for name, value in averages.items()})
+    return arrays | {name: np.asarray(value) for name, value in averages.items()}
+
+
+def _used(params: dict[str, tf.Variable], x: tf.Tensor, first: int, last: int) -> dict[str, tf.Variable]:
+    """Copies, by name, of the trainable variables that blocks `first` to `last` read."""
+    with tf.GradientTape() as tape:
+        run(params, x, first, last, stored_norm)
+    read = {id(variable) for variable in tape.watched_variables()}
+    return {name: tf.Variable(value, trainable=False) for name, value in params.items() if id(value) in read}
+
+
+def _make_step(
+    lesson: Lesson,
+    params: dict[str, tf.Variable],
+    averages: dict[str, tf.Variable],
+    first: int,
+    last: int,
+    plan: Plan,
+) -> Callable[[tf.Tensor, dict[str, tf.Tensor]], dict[str, tf.Tensor]]:
+    """One step of gradient descent on a batch's inputs and kept targets; gives the error of every tap."""
+    warm_up = max(plan.steps // 50, 1)
+    schedule = tf.keras.optimizers.schedules.CosineDecay(plan.rate / 20, plan.steps, 0.0, "cosine", plan.rate, warm_up)
+    optimiser = tf.keras.optimizers.Adam(schedule, beta_2=0.99)
+    trained = [params[name] for name in averages]
+    optimiser.build(trained)
+    forgetting = min(AVERAGED / plan.steps, 1.0)
 
     @tf.function
     def step(x: tf.Tensor, kept: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -162,43 +205,13 @@ def train(
         with tf.GradientTape() as tape:
             errors = residuals(lesson, run(params, x, first, last, stored_norm), targets)
             loss = tf.add_n(list(errors.values()))
-        gradients, _ = tf.clip_by_global_norm(tape.gradient(loss, used), 5.0)
-        optimiser.apply_gradients(zip(gradients, used, strict=True))
+        gradients, _ = tf.clip_by_global_norm(tape.gradient(loss, trained), LARGEST_GRADIENT)
+        optimiser.apply_gradients(zip(gradients, trained, strict=True))
+        for average, variable in zip(averages.values(), trained, strict=True):
+            average.assign_add(forgetting * (variable - average))
         return errors
 
-    rng = np.random.default_rng(seed)
-    start = last_line = time.monotonic()
-    for number in range(1, steps + 1):
-        rows = np.sort(rng.choice(len(lesson.images), batch, replace=False))
-        errors = step(_inputs(lesson, rows, first), _targets(lesson, rows, first, last))
-        if time.monotonic() - last_line > SECONDS_BETWEEN_LINES or number == steps:
-            last_line = time.monotonic()
-            speed = number * batch / (last_line - start)
-            shares = " ".join(f"{name.removeprefix('block_')} {float(e):.4f}" for name, e in errors.items())
-            log(f"  step {number} of {steps}, {speed:.0f} images/s, error shares: {shares}")
-        if on_checkpoint and number % STEPS_PER_CHECKPOINT == 0:
-            on_checkpoint(_averaged(params, optimiser, used))
-    return _averaged(params, optimiser, used)
-
-
-def _variables_in_use(params: dict[str, tf.Variable], x: tf.Tensor, first: int, last: int) -> list[tf.Variable]:
-    """The trainable variables that blocks `first` to `last` read."""
-    with tf.GradientTape() as tape:
-        run(params, x, first, last, stored_norm)
-    return list(tape.watched_variables())
-
-
-def _averaged(
-    params: dict[str, tf.Variable], optimiser: tf.keras.optimizers.Optimizer, used: Sequence[tf.Variable]
-) -> Arrays:
-    arrays = {name: np.asarray(value) for name, value in params.items()}
-    averages = {
-        id(variable): average for variable, average in zip(used, optimiser._model_variables_moving_average, strict=True)
-    }
-    for name, variable in params.items():
-        if id(variable) in averages:
-            arrays[name] = np.asarray(averages[id(variable)])
-    return arrays
+    return step
 
 
 def train_blocks(lesson: Lesson, arrays: Arrays, seed: int) -> Arrays:
@@ -206,7 +219,8 @@ def train_blocks(lesson: Lesson, arrays: Arrays, seed: int) -> Arrays:
     for number, (steps, rate, share) in enumerate(ROUNDS):
         for first, last, batch in SEGMENTS:
             log(f"Training blocks {first} to {last} on the teacher's inputs")
-            arrays = train(lesson, arrays, first, last, steps, rate, share * batch, seed + 100 * number + first)
+            plan = Plan(steps, rate, share * batch)
+            arrays = train(lesson, arrays, first, last, plan, seed + 100 * number + first)
     return arrays
 
 
@@ -215,4 +229,4 @@ def train_whole(
 ) -> Arrays:
     """Second stage: all blocks at once on images, as the network will be used."""
     log("Training the whole network on images")
-    return train(lesson, arrays, 0, LAST, steps, 1.5e-3, 16, seed, on_checkpoint)
+    return train(lesson, arrays, 0, LAST, Plan(steps, 6e-4, 8), seed, on_checkpoint)
