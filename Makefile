@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: demo test lint format clean
+.PHONY: demo test test-container lint format clean
 
 demo: $(VENV)/run
 	$(BIN)/fomoad sample-data $(DEMO)/data
@@ -17,6 +17,10 @@ demo: $(VENV)/run
 
 test: $(VENV)/dev
 	$(BIN)/python -m pytest
+
+# Needs a Docker engine; FOMOAD_TEST_KILLS and FOMOAD_TEST_IMAGES make it more or less thorough.
+test-container: $(VENV)/dev
+	$(BIN)/python -m pytest -m container tests/container
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
