@@ -65,6 +65,7 @@ def train(settings: TrainSettings, data_directory: Path, out_directory: Path, in
 
     Raises UserError where the data, the settings or the surroundings do not allow it; nothing is written then.
     """
+    output_directory.check_temporary_folder()
     with output_directory.reserve(out_directory):
         split, images = _open_training_split(settings, data_directory, info_file)
         files = train_models(settings, split, images)

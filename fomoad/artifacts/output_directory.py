@@ -3,6 +3,7 @@
 import fcntl
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ from fomoad.errors import UserError
 
 STAGING: Final = ".fomoad-unfinished"
 """Where files are written before they are renamed; a leftover of a killed run is removed by the next."""
+TEMPORARY_BYTES: Final = 32 * 2**20
+"""More than a zipped SavedModel and the converters' copies of it take."""
 
 
 @contextmanager
@@ -24,7 +27,7 @@ def reserve(directory: Path) -> Iterator[None]:
     """
     made = _make(directory)
     try:
-        handle = os.open(directory, os.O_RDONLY)
+        handle = _open(directory)
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -69,6 +72,31 @@ def publish(directory: Path, files: Mapping[str, bytes]) -> None:
         ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def check_temporary_folder() -> None:
+    """Raise UserError where conversions would find no room for their temporary files."""
+    try:
+        folder = tempfile.gettempdir()
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise UserError(
+            "No temporary folder can be written: give the container a tmpfs at /tmp, or set TMPDIR."
+        ) from error
+    if free < TEMPORARY_BYTES:
+        raise UserError(
+            f"The temporary folder {folder} has {free / 2**20:.1f} MiB free, but {TEMPORARY_BYTES // 2**20} are "
+            "needed: make room there, or set TMPDIR."
+        )
+
+
+def _open(directory: Path) -> int:
+    try:
+        return os.open(directory, os.O_RDONLY)
+    except OSError as error:
+        raise UserError(
+            f"The output directory {directory} cannot be written ({error.strerror}): give another or mend that."
+        ) from error
 
 
 def _make(directory: Path) -> list[Path]:
