@@ -70,23 +70,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> None:
-    parser = _Parser(prog="fomoad", description=fomoad.__doc__, allow_abbrev=False)
-    parser.add_argument("--version", action="version", version=f"fomoad {fomoad.__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    parsers = {}
-    for name, command in COMMANDS.items():
-        parsers[name] = commands.add_parser(name, help=command.help, description=command.help, allow_abbrev=False)
-        if arguments[:1] == [name]:  # declaring imports what the command needs: the others would cost their start-up
-            command.declare(parsers[name])
-    if arguments and arguments[0] in parsers:
-        arguments = [arguments[0], *_joined(parsers[arguments[0]], arguments[1:])]
-    parsed, unknown = parser.parse_known_args(arguments)
-    command = COMMANDS[parsed.command]
+    if not arguments or arguments[0] not in COMMANDS:
+        _overview().parse_args(arguments[:1])  # answers --help and --version, and refuses everything else
+        return
+    command = COMMANDS[arguments[0]]
+    parser = _Parser(prog=f"fomoad {arguments[0]}", description=command.help, allow_abbrev=False)
+    command.declare(parser)
+    parsed, unknown = parser.parse_known_args(_joined(parser, arguments[1:]))
     if unknown and not command.ignores_unknown:
-        parsers[parsed.command].error(f"unknown arguments: {' '.join(unknown)}")
+        parser.error(f"unknown arguments: {' '.join(unknown)}")
     if unknown:
         print(f"Ignoring unknown arguments: {' '.join(unknown)}", flush=True)
     command.run(parsed)
+
+
+def _overview() -> argparse.ArgumentParser:
+    """A parser that knows the commands by name. What each takes is declared only where it runs: that takes imports."""
+    parser = _Parser(prog="fomoad", description=fomoad.__doc__, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"fomoad {fomoad.__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, command in COMMANDS.items():
+        commands.add_parser(name, help=command.help)
+    return parser
 
 
 def _joined(parser: argparse.ArgumentParser, arguments: list[str]) -> list[str]:
