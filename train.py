@@ -2,8 +2,7 @@
 
 import sys
 
-from fomoad.cli import main
-from fomoad.signals import supervise
+from fomoad.cli import supervised_main
 
 if __name__ == "__main__":
-    sys.exit(supervise(lambda: main(["train", *sys.argv[1:]])))
+    sys.exit(supervised_main(["train", *sys.argv[1:]]))
