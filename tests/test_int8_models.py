@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
-from scipy.stats import spearmanr
 
 from fomoad import cli, micro, sample_data
 from fomoad.metadata import AnomalyMetadata
@@ -73,8 +72,8 @@ def test_the_default_mixture_fits_a_small_device(trained: Any) -> None:
         assert profile.arena_bytes < 256 * KILOBYTES
 
 
-def test_int8_ranks_photos_as_float_does(trained: Any) -> None:
-    """Image scores go up and down together."""
+def test_int8_scores_cells_as_float_does(trained: Any) -> None:
+    """Scores go up and down together, over all cells: the highest cells of 16 photos alone would be too few to tell."""
     out, _, photos = trained
-    exact, rounded = (load_model(out / name).score(photos).max(axis=(1, 2)) for name in (FLOAT, INT8))
-    assert spearmanr(exact, rounded).statistic > 0.9
+    exact, rounded = (load_model(out / name).score(photos).ravel() for name in (FLOAT, INT8))
+    assert np.corrcoef(exact, rounded)[0, 1] > 0.9
