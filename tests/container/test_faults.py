@@ -81,7 +81,7 @@ def test_data_that_vanishes_while_it_is_read(trainer: Trainer, data: Path, out: 
 
 def test_data_that_shrinks_while_it_is_read(trainer: Trainer, data: Path, out: Path) -> None:
     running = trainer.start(data, out)
-    running.wait_for("Converting to model.onnx")
+    running.wait_for("Correcting biases for int8")
     with (data / "X_split_train.npy").open("r+b") as file:
         file.truncate(1000)
     code, log = running.wait()
