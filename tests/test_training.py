@@ -20,7 +20,7 @@ from fomoad.detector import Detector
 from fomoad.metadata import AnomalyMetadata
 from fomoad.settings import TrainSettings
 
-SHAPES = [(96, 96, 3), (160, 160, 1), (100, 100, 1), (72, 104, 3)]
+SHAPES = [(32, 32, 3), (96, 96, 3), (160, 160, 1), (100, 100, 1), (72, 104, 3)]
 FILES = {"model.tflite", "model_quantized_int8_io.tflite", "model.onnx", "saved_model.zip", "anomaly_metadata.json"}
 
 

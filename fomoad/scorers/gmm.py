@@ -61,7 +61,9 @@ class GmmScorer:
         scaled = features * tf.constant(self.standardise.gain) + tf.constant(self.standardise.offset)
         kernel = tf.constant((self.means / self.variances[:, None]).T[None, None], tf.float32)
         products = tf.nn.bias_add(tf.nn.conv2d(scaled, kernel, 1, "VALID"), tf.constant(self._constants(), tf.float32))
-        own = tf.reduce_sum(tf.square(scaled), axis=-1, keepdims=True)
+        # A sum as a convolution: on a grid of one cell, the ONNX converter takes a reduction's axis for another.
+        ones = tf.ones((1, 1, scaled.shape[-1], 1))
+        own = tf.nn.conv2d(tf.square(scaled), ones, 1, "VALID")
         exponents = products - own * tf.constant(0.5 / self.variances, tf.float32)
         largest = tf.reduce_max(exponents, axis=-1, keepdims=True)
         summed = tf.reduce_sum(tf.exp(exponents - largest), axis=-1)
