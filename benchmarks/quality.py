@@ -158,7 +158,7 @@ def measure_scorer(data: str, setting: str, directory: Path, settings: TrainSett
     began = time.process_time()
     source = fitting.FeatureSource(train, extract, settings.memory_limit * 2**20)
     if settings.scorer() == "gmm":
-        fit = fitting.fit_gmm(source, split.ids, training.CAPACITIES[settings.capacity], settings.seed)
+        fit = fitting.fit_gmm(source, split.ids, gmm.CAPACITIES[settings.capacity], settings.seed)
     else:
         limit = settings.memory_limit * 2**20
         fit = fitting.fit_patchcore(source, split.ids, settings.sampling_ratio, settings.k, settings.seed, limit)

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from fomoad import backbone, dataset, fitting, sample_data, threshold, training
+from fomoad.scorers import gmm
 from fomoad.settings import TrainSettings
 
 RATES = (0.1, 0.05, 0.01)
@@ -95,7 +96,7 @@ def fit_rows(settings: TrainSettings, features: np.ndarray, seed: int) -> fittin
     source = fitting.FeatureSource(Rows(features), lambda rows: rows, 2**30)
     groups = [str(row) for row in range(len(features))]
     if settings.scorer() == "gmm":
-        return fitting.fit_gmm(source, groups, training.CAPACITIES[settings.capacity], seed)
+        return fitting.fit_gmm(source, groups, gmm.CAPACITIES[settings.capacity], seed)
     return fitting.fit_patchcore(source, groups, settings.sampling_ratio, settings.k, seed, 2**30)
 
 

@@ -18,6 +18,7 @@ from fomoad.artifacts.trace import Exported
 from fomoad.backbone import Weights
 from fomoad.detector import Detector
 from fomoad.metadata import AnomalyMetadata
+from fomoad.scorers import gmm
 from fomoad.settings import TrainSettings
 
 SHAPES = [(32, 32, 3), (96, 96, 3), (160, 160, 1), (100, 100, 1), (72, 104, 3)]
@@ -59,7 +60,7 @@ def test_every_format_agrees_with_the_reference(
     source = fitting.FeatureSource(opened, extract, 2**29)
     groups = [str(row) for row in range(40)]
     if scoring == "gmm":
-        scorer = fitting.fit_gmm(source, groups, training.CAPACITIES["low"], 1).scorer
+        scorer = fitting.fit_gmm(source, groups, gmm.CAPACITIES["low"], 1).scorer
     else:
         scorer = fitting.fit_patchcore(source, groups, 0.05, 1, 1, 2**29).scorer
 

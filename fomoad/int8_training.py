@@ -1,0 +1,143 @@
+"""Training for int8: a scorer of its own for what int8 kernels give, and a memory bank that keeps the limits."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fomoad import fitting, quantization, runtime, scaling, tflite_file
+from fomoad.artifacts import tflite
+from fomoad.artifacts.trace import Exported
+from fomoad.dataset import Images, Split
+from fomoad.detector import Detector
+from fomoad.errors import UserError
+from fomoad.features import Features
+from fomoad.fitting import Extract, FeatureSource, Fit
+from fomoad.metadata import TensorInfo
+from fomoad.model_files import Model, decide, measure, model_record, score_divisor, suggested_threshold
+from fomoad.network import Network, Ranges
+from fomoad.profile import Profile
+from fomoad.progress import log, step
+from fomoad.scorers.gmm import CAPACITIES
+from fomoad.scorers.patchcore import PatchCoreScorer
+from fomoad.settings import TrainSettings
+
+Array = NDArray[np.float32]
+
+CALIBRATION_IMAGES: Final = 200
+"""Training images that the int8 ranges and biases are measured on."""
+ERROR_IMAGES: Final = 20
+"""Of those, images that the rounding's error is measured on, for the log."""
+STEPS_TO_THRESHOLD: Final = 64
+"""The int8 output's steps from 0 to the threshold, which is thus a quarter of the range and falls on a step."""
+INT8_STEPS: Final = 255
+MIN_BANK: Final = 10
+"""Fewer entries than this are no memory bank."""
+
+
+def train_within_limits(
+    settings: TrainSettings, split: Split, images: Images, features: Features
+) -> tuple[TrainSettings, Fit, Model]:
+    """Fit in float32 and int8, with a smaller memory bank where the int8 model would not fit into the flash.
+
+    Returns the settings that were used in the end, the float32 fit and the int8 model.
+
+    Raises UserError where the limits cannot be kept.
+    """
+    while True:
+        fit = _fit(settings, split, images, features.extractor())
+        model = _train_int8(settings, split, images, features, fit)
+        model.record.profile = measure(tflite.INT8_FILE, model.content)
+        entries = _entries_to_drop(settings, fit, model.record.profile)
+        if entries == 0:
+            return settings, fit, model
+        assert isinstance(fit.scorer, PatchCoreScorer)
+        kept = len(fit.scorer.bank) - entries
+        log(f"The memory bank shrinks by {entries} to {kept} entries to fit --max-flash {settings.max_flash}.")
+        patches = len(images) * math.prod(model.record.output.shape)
+        settings = settings.model_copy(update={"sampling_ratio": kept / patches})
+
+
+def _entries_to_drop(settings: TrainSettings, fit: Fit, measured: Profile) -> int:
+    """How many entries less a memory bank must have for the int8 model to keep the limits, 0 where it does.
+
+    Raises UserError where that cannot help.
+    """
+    if settings.max_ram and measured.arena_bytes is not None and measured.arena_bytes > settings.max_ram:
+        raise UserError(
+            f"The int8 model needs an arena of {measured.arena_bytes} bytes, --max-ram allows {settings.max_ram}: "
+            "train with smaller images or a narrower backbone."
+        )
+    if settings.max_ram and measured.arena_bytes is None:
+        log(f"Warning: --max-ram cannot be checked: {measured.not_measured}.")
+    excess = measured.flash_bytes - settings.max_flash
+    if not settings.max_flash or excess <= 0:
+        return 0
+    bank = fit.scorer.bank if isinstance(fit.scorer, PatchCoreScorer) else np.empty((0, 1), np.float32)
+    # An entry takes a byte a feature and a little more, so that this many fewer are always enough.
+    entries: int = math.ceil(excess / bank.shape[1])
+    if entries > len(bank) - max(settings.k, MIN_BANK):
+        advice = "use a narrower backbone" if len(bank) else "lower --capacity or use a narrower backbone"
+        raise UserError(
+            f"The int8 model takes {measured.flash_bytes} bytes of flash, --max-flash allows {settings.max_flash}"
+            f"{', and no smaller memory bank would fit' if len(bank) else ''}: {advice}."
+        )
+    return entries
+
+
+def _train_int8(settings: TrainSettings, split: Split, images: Images, features: Features, float_fit: Fit) -> Model:
+    """Fit once more, on the features that int8 kernels really give, and convert to int8.
+
+    The fit starts from the float one: fitted from nothing, a mixture ends in another optimum and a memory bank
+    takes other patches, which moves scores by more than the kernels' rounding does.
+    """
+    some = _calibration_images(images)
+    ranges = quantization.calibrate(
+        features.network, some, scaling.valid_range(settings.image_input_scaling, images.shape[2])
+    )
+    with step("Correcting biases for int8"):
+        rounded = quantization.correct_biases(features.network, ranges, some)
+        before = _feature_error(features.network, features.network, ranges, some)
+        after = _feature_error(features.network, rounded, ranges, some)
+        features = replace(features, network=rounded)
+    log(f"  int8 puts the features off by {after:.0%} of how they vary ({before:.0%} without the correction)")
+    with step("Converting the backbone to int8"):
+        exported = Exported(lambda image: features.graph(image, ranges), images.shape)
+        extractor = runtime.load_tflite(tflite.convert_int8(exported, int8_output=False), Path("int8 backbone"))
+    fit = _fit(settings, split, images, extractor.score, start=float_fit)
+    divisor = score_divisor(settings, fit)
+    steps = suggested_threshold(settings, fit) / divisor / STEPS_TO_THRESHOLD
+    detector = Detector(features, fit.scorer, divisor, ranges, INT8_STEPS * steps)
+    with step(f"Converting to {tflite.INT8_FILE}"):
+        content = tflite.convert_int8(Exported(detector.graph, images.shape))
+        if isinstance(fit.scorer, PatchCoreScorer):
+            content = tflite_file.store_as_int8(content, fit.scorer.kernel_step)
+    model = runtime.load_tflite(content, Path(tflite.INT8_FILE))
+    thresholds = decide(settings, fit, lambda scores: model.output.decode(model.output.encode(scores / divisor)))
+    record = model_record(content, TensorInfo.of(model.input), TensorInfo.of(model.output), thresholds)
+    return Model(content, record)
+
+
+def _feature_error(exact: Network, rounded: Network, ranges: Ranges, images: Array) -> float:
+    """The mean error of the wanted tensors, on a few images spread over the given ones."""
+    errors = quantization.errors(exact, rounded, ranges, images[:: max(1, len(images) // ERROR_IMAGES)])
+    return float(np.mean([errors[name] for name in exact.outputs]))
+
+
+def _fit(settings: TrainSettings, split: Split, images: Images, extract: Extract, start: Fit | None = None) -> Fit:
+    memory_limit = settings.memory_limit * 2**20
+    source = FeatureSource(images, extract, memory_limit)
+    if settings.scorer() == "gmm":
+        return fitting.fit_gmm(source, split.ids, CAPACITIES[settings.capacity], settings.seed, start)
+    return fitting.fit_patchcore(
+        source, split.ids, settings.sampling_ratio, settings.k, settings.seed, memory_limit, start
+    )
+
+
+def _calibration_images(images: Images) -> Array:
+    """Training images spread evenly over the set, for the int8 ranges and biases."""
+    count = min(len(images), CALIBRATION_IMAGES)
+    return images.rows(np.arange(count) * len(images) // count)
