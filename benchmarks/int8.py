@@ -19,6 +19,7 @@ from sklearn.metrics import roc_auc_score
 
 from fomoad import cli, dataset, labels
 from fomoad.artifacts import tflite
+from fomoad.info_file import read_info
 from fomoad.metadata import METADATA_FILE, AnomalyMetadata
 from fomoad.runtime import GridModel, load_model
 
@@ -93,7 +94,7 @@ def train(directory: Path, out: Path, scoring: str, settings: list[str]) -> None
 
 def read_test_split(directory: Path, scaling: str) -> TestSplit:
     """The test images and labels of a data directory."""
-    split = dataset.open_split(directory, "test", scaling, dataset.read_info(None, directory))
+    split = dataset.open_split(directory, "test", scaling, read_info(None, directory))
     assert split.images is not None, "the data directory has test images"
     assert split.labels is not None, "the test images have labels"
     images = np.concatenate([images for _, images in split.images.batches()])

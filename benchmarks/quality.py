@@ -25,6 +25,7 @@ from benchmarks import quality_plots, references
 from fomoad import backbone, dataset, fitting, image_import, labels, metrics, sample_data, training
 from fomoad.data_directory import MASK_DEFECT, Sample, write_data_directory
 from fomoad.features import Features, Pooling
+from fomoad.info_file import Info
 from fomoad.metadata import METADATA_FILE, AnomalyMetadata
 from fomoad.pixel_metrics import count_pixels
 from fomoad.runtime import load_model
@@ -201,7 +202,7 @@ def measure_references(data: str, directory: Path, settings: TrainSettings, seed
 
 def read_test(directory: Path) -> TestImages:
     """The test half of a data directory."""
-    split = dataset.open_split(directory, "test", SCALING, dataset.Info())
+    split = dataset.open_split(directory, "test", SCALING, Info())
     assert split.images is not None
     images = np.concatenate([batch for _, batch in split.images.batches()])
     anomalous = np.array([label is not None and labels.means_anomaly(label) for label in split.labels])
@@ -246,7 +247,7 @@ def _training_images(
     directory: Path, settings: TrainSettings
 ) -> tuple[dataset.Split, dataset.Images, backbone.Weights]:
     """The training half of a data directory, its images, and the weights to see them with."""
-    split = dataset.open_split(directory, "train", SCALING, dataset.Info())
+    split = dataset.open_split(directory, "train", SCALING, Info())
     assert split.images is not None
     found = backbone.find_weights(settings.backbone, settings.weights, settings.weights_resolution)
     return split, split.images, found

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from fomoad import backbone, dataset, fitting, sample_data, threshold, training
+from fomoad.info_file import Info
 from fomoad.scorers import gmm
 from fomoad.settings import TrainSettings
 
@@ -66,7 +67,7 @@ def main() -> None:
 
 def features_of(settings: TrainSettings, directory: Path) -> np.ndarray:
     """The features (n, rows, columns, D) of a data directory's training images."""
-    images = dataset.open_split(directory, "train", settings.image_input_scaling, dataset.Info()).images
+    images = dataset.open_split(directory, "train", settings.image_input_scaling, Info()).images
     assert images is not None
     weights = backbone.find_weights(settings.backbone, settings.weights, settings.weights_resolution)
     extract = training.build_features(settings, images, weights).extractor()

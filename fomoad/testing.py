@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from fomoad import dataset, evaluation, scaling
+from fomoad.array_file import ArrayFile
 from fomoad.artifacts import output_directory
-from fomoad.dataset import ArrayFile, Images, Split
+from fomoad.dataset import Images, Split
 from fomoad.errors import UserError
 from fomoad.evaluation import Decision, ModelSummary, Results, Samples
+from fomoad.info_file import read_info, read_json
 from fomoad.labels import anomalous_flags
 from fomoad.metadata import METADATA_FILE, AnomalyMetadata, Grid, InputInfo, Threshold
 from fomoad.progress import log, step, track
@@ -55,7 +57,7 @@ def run(
         metadata = find_metadata(model_path)
         decision = decide(model_path, metadata, threshold)
         image_scaling = image_scaling or (metadata.input.scaling if metadata else TrainSettings().image_input_scaling)
-        info = dataset.read_info(info_file, data_directory)
+        info = read_info(info_file, data_directory)
         split = dataset.open_split(data_directory, "test", image_scaling, info)
         images = _test_images(split, data_directory)
         names = label_names or LabelNames()
@@ -91,7 +93,7 @@ def find_metadata(model_path: Path) -> AnomalyMetadata | None:
     if not path.is_file():
         return None
     try:
-        metadata = AnomalyMetadata.model_validate(dataset.read_json(path))
+        metadata = AnomalyMetadata.model_validate(read_json(path))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the whole"

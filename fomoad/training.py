@@ -17,6 +17,7 @@ from fomoad.backbone import ARCHITECTURES, Weights
 from fomoad.dataset import Images, Split
 from fomoad.errors import UserError
 from fomoad.features import STOCK_POOLING, Features, Pooling
+from fomoad.info_file import read_info
 from fomoad.int8_training import train_within_limits
 from fomoad.metadata import (
     METADATA_FILE,
@@ -88,9 +89,7 @@ def _open_training_split(settings: TrainSettings, directory: Path, info_file: Pa
 
     Raises UserError for too few images, values that are no images of the scaling, and images labelled anomaly.
     """
-    split = dataset.open_split(
-        directory, "train", settings.image_input_scaling, dataset.read_info(info_file, directory)
-    )
+    split = dataset.open_split(directory, "train", settings.image_input_scaling, read_info(info_file, directory))
     images = split.images
     if images is None or len(images) < MIN_IMAGES:
         raise UserError(

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from fomoad import cli, dataset
 from fomoad import settings as parameters
 from fomoad.errors import UserError
+from fomoad.info_file import read_info
 
 SIDE = 32
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (4, SIDE, SIDE, 3)).astype(np.float32)
@@ -56,7 +57,7 @@ def read_or_refuse(directory: Path) -> str | None:
     honest = sum(path.stat().st_size for path in directory.iterdir())
     tracemalloc.start()
     try:
-        info = dataset.read_info(None, directory)
+        info = read_info(None, directory)
         for name in ("train", "test"):
             images = dataset.open_split(directory, name, "-1..1", info).images
             for rows, batch in images.batches() if images else ():
@@ -238,7 +239,7 @@ def test_no_code_is_run_from_data(name: str) -> None:
 
 def test_endless_files_are_not_read() -> None:
     with pytest.raises(UserError, match="is no file"):
-        dataset.read_info(Path("/dev/zero"), Path())
+        read_info(Path("/dev/zero"), Path())
 
 
 def test_names_that_no_system_takes(capsys: pytest.CaptureFixture[str]) -> None:

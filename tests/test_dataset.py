@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from fomoad import dataset, scaling
-from fomoad.dataset import Info
 from fomoad.errors import UserError
+from fomoad.info_file import Info, read_info
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 40, 48, 3)).astype(np.uint8)
 IMAGES = scaling.from_pixels(PIXELS, "-1..1")
@@ -105,7 +105,7 @@ def test_info_file_ids_names_and_masks(tmp_path: Path) -> None:
     (tmp_path / "train_input.json").write_text(json.dumps({"classes": ["scratch", "good"], "new key": [1]}))
     (tmp_path / "sample_id_details.json").write_text(json.dumps({"train": [], "validation": [7, 7, 8, 9, 10, 11]}))
     (tmp_path / "sample_file_names.json").write_text(json.dumps({"validation": [f"{i} ü.png" for i in range(6)]}))
-    split = dataset.open_split(tmp_path, "test", "-1..1", dataset.read_info(None, tmp_path))
+    split = dataset.open_split(tmp_path, "test", "-1..1", read_info(None, tmp_path))
     assert split.labels[:2] == ["scratch", "good"]
     assert split.ids == ["7", "7", "8", "9", "10", "11"]
     assert split.file_names[5] == "5 ü.png"
@@ -184,7 +184,7 @@ def test_wrong_files_beside_the_images_are_named(tmp_path: Path, name: str, cont
     write(tmp_path, X_split_train=IMAGES)
     (tmp_path / name).write_text(content)
     with pytest.raises(UserError, match=words):
-        read_all(tmp_path, dataset.read_info(None, tmp_path))
+        read_all(tmp_path, read_info(None, tmp_path))
 
 
 def test_labels_that_do_not_fit_the_images_are_refused(tmp_path: Path) -> None:
@@ -194,6 +194,16 @@ def test_labels_that_do_not_fit_the_images_are_refused(tmp_path: Path) -> None:
         read_all(tmp_path)
     write(tmp_path, Y_split_train=np.ones((6, 3), np.int32))
     with pytest.raises(UserError, match="3 columns"):
+        read_all(tmp_path)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1.5])
+@pytest.mark.parametrize("columns", [(), (4,)])
+def test_labels_that_are_no_whole_numbers_are_refused(tmp_path: Path, bad: float, columns: tuple[int, ...]) -> None:
+    labels = np.ones((6, *columns))
+    labels[-1] = bad
+    write(tmp_path, X_split_train=IMAGES, Y_split_train=labels)
+    with pytest.raises(UserError, match="no whole numbers"):
         read_all(tmp_path)
 
 

@@ -11,9 +11,10 @@ from PIL import Image
 
 from fomoad import image_import
 from fomoad.cli import main
-from fomoad.dataset import open_split, read_info
+from fomoad.dataset import open_split
 from fomoad.errors import UserError
 from fomoad.image_folder import list_images
+from fomoad.info_file import read_info
 
 
 def _save(path: Path, seed: int, size: tuple[int, int] = (40, 36)) -> np.ndarray:

@@ -17,6 +17,7 @@ from fomoad.artifacts import onnx_file, saved_model, tflite
 from fomoad.artifacts.trace import Exported
 from fomoad.backbone import Weights
 from fomoad.detector import Detector
+from fomoad.info_file import Info
 from fomoad.metadata import AnomalyMetadata
 from fomoad.scorers import gmm
 from fomoad.settings import TrainSettings
@@ -53,7 +54,7 @@ def test_every_format_agrees_with_the_reference(
     images_of_training = textures(40, shape, 0)
     write_data(tmp_path / "data", images_of_training)
     settings = TrainSettings(scoring_function=scoring, capacity="low", layers=3, weights=str(random_weights))
-    opened = dataset.open_split(tmp_path / "data", "train", "-1..1", dataset.Info()).images
+    opened = dataset.open_split(tmp_path / "data", "train", "-1..1", Info()).images
     assert opened is not None
     features = training.build_features(settings, opened, Weights("random", random_weights))
     extract = features.extractor()
@@ -84,7 +85,7 @@ def test_every_format_agrees_with_the_reference(
 def test_a_bank_can_be_made_of_another_fit_s_patches(tmp_path: Path) -> None:
     """The same patches are found again in features that are the same or merely scaled."""
     write_data(tmp_path / "data", textures(12, (32, 32, 1), 0))
-    images = dataset.open_split(tmp_path / "data", "train", "-1..1", dataset.Info()).images
+    images = dataset.open_split(tmp_path / "data", "train", "-1..1", Info()).images
     assert images is not None
     groups = [str(row) for row in range(12)]
 

@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 with atheris.instrument_imports(include=["fomoad", "json", "numpy.lib.format", "numpy.lib._format_impl"]):
     from fomoad import dataset
     from fomoad.errors import UserError
+    from fomoad.info_file import read_info
 
 TARGETS = (
     "X_split_train.npy",
@@ -40,7 +41,7 @@ def fuzz(content: bytes) -> None:
     (DIRECTORY / "X_split_train.npy").write_bytes(IMAGES)
     (DIRECTORY / TARGETS[content[0] % len(TARGETS)]).write_bytes(content[1:])
     try:
-        info = dataset.read_info(None, DIRECTORY)
+        info = read_info(None, DIRECTORY)
         for split in ("train", "test"):
             images = dataset.open_split(DIRECTORY, split, "-1..1", info).images
             for rows, batch in images.batches() if images else ():
