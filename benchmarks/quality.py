@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks import quality_plots, references
-from fomoad import backbone, dataset, fitting, image_import, labels, metrics, sample_data, training
+from fomoad import backbone, dataset, extraction, fitting, image_import, labels, metrics, sample_data, training
 from fomoad.data_directory import MASK_DEFECT, Sample, write_data_directory
+from fomoad.feature_source import Extract, FeatureSource
 from fomoad.features import Features, Pooling
 from fomoad.info_file import Info
 from fomoad.metadata import METADATA_FILE, AnomalyMetadata
@@ -110,15 +111,15 @@ def main() -> None:
     rows = _read(arguments.out / "quality.json")
     with tempfile.TemporaryDirectory() as folder:
         for name, write in _data_sets(sample, arguments.tiles, arguments.mvtec):
-            missing = {row.setting for row in rows if row.data == name}
-            todo = [setting for setting in names if setting not in missing]
-            if not todo and STOCK in missing:
+            measured = {row.setting for row in rows if row.data == name}
+            missing = [setting for setting in names if setting not in measured]
+            if not missing and STOCK in measured:
                 continue
             directory = Path(folder) / "data"
             write(directory)
-            if STOCK not in missing:
+            if STOCK not in measured:
                 rows += measure_references(name, directory, TrainSettings(**common), () if arguments.quick else SEEDS)
-            for setting in todo:
+            for setting in missing:
                 rows += measure(name, setting, directory, TrainSettings(**SETTINGS[setting], **common))
                 _write(arguments.out, rows)
     _write(arguments.out, rows)
@@ -154,10 +155,10 @@ def measure_scorer(data: str, setting: str, directory: Path, settings: TrainSett
     """Fit the float scorer, and score the test images with it."""
     test = read_test(directory)
     split, train, found = _training_images(directory, settings)
-    extract = training.build_features(settings, train, found).extractor()
+    extract = extraction.extractor(training.build_features(settings, train, found))
     held = _in_batches(extract, test.images)
     began = time.process_time()
-    source = fitting.FeatureSource(train, extract, settings.memory_limit * 2**20)
+    source = FeatureSource(train, extract, settings.memory_limit * 2**20)
     if settings.scorer() == "gmm":
         fit = fitting.fit_gmm(source, split.ids, gmm.CAPACITIES[settings.capacity], settings.seed)
     else:
@@ -181,9 +182,9 @@ def measure_references(data: str, directory: Path, settings: TrainSettings, seed
     images = np.concatenate([batch for _, batch in train.batches()])
     names = backbone.ARCHITECTURES[settings.backbone].layers[1:]
     network = backbone.load(settings.backbone, found, train.shape, SCALING, names)
-    plain = Features(network, names[0], Pooling(1)).extractor()
+    plain = extraction.extractor(Features(network, names[0], Pooling(1)))
     joined = [_in_batches(plain, each) for each in (images, test.images)]
-    extract = training.build_features(settings, train, found).extractor()
+    extract = extraction.extractor(training.build_features(settings, train, found))
     fitted, held = (_in_batches(extract, each) for each in (images, test.images))
     eighth = [features[..., : held.shape[-1]] for features in joined]
     stock = [_areas(references.stock_gmm(*eighth, seed), test) for seed in seeds or (1,)]
@@ -263,7 +264,7 @@ def _areas(grids: NDArray[np.float32], test: TestImages) -> tuple[float, float |
     return image, pixels.aupro(), pixels.auroc()
 
 
-def _in_batches(extract: fitting.Extract, images: NDArray[np.float32]) -> NDArray[np.float32]:
+def _in_batches(extract: Extract, images: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.concatenate([extract(batch) for batch in np.array_split(images, -(-len(images) // 100))])
 
 

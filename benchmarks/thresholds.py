@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fomoad import backbone, dataset, fitting, sample_data, threshold, training
+from fomoad import backbone, dataset, extraction, fitting, sample_data, threshold, training
+from fomoad.feature_source import FeatureSource
 from fomoad.info_file import Info
 from fomoad.scorers import gmm
 from fomoad.settings import TrainSettings
@@ -70,7 +71,7 @@ def features_of(settings: TrainSettings, directory: Path) -> np.ndarray:
     images = dataset.open_split(directory, "train", settings.image_input_scaling, Info()).images
     assert images is not None
     weights = backbone.find_weights(settings.backbone, settings.weights, settings.weights_resolution)
-    extract = training.build_features(settings, images, weights).extractor()
+    extract = extraction.extractor(training.build_features(settings, images, weights))
     return np.concatenate([extract(batch) for _, batch in images.batches()])
 
 
@@ -94,7 +95,7 @@ def _measure(
 
 def fit_rows(settings: TrainSettings, features: np.ndarray, seed: int) -> fitting.Fit:
     """Fit a scorer to features as training does, each row a sample of its own."""
-    source = fitting.FeatureSource(Rows(features), lambda rows: rows, 2**30)
+    source = FeatureSource(Rows(features), lambda rows: rows, 2**30)
     groups = [str(row) for row in range(len(features))]
     if settings.scorer() == "gmm":
         return fitting.fit_gmm(source, groups, gmm.CAPACITIES[settings.capacity], seed)

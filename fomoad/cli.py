@@ -136,6 +136,11 @@ def _declare_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--info-file", "--input-file", type=Path, help="the block's train_input.json (optional)")
     parser.add_argument("--data-directory", type=Path, required=True, help="folder with X_split_train.npy")
     parser.add_argument("--out-directory", type=Path, required=True, help="folder that the models are written to")
+    parser.add_argument(
+        "--work-directory",
+        type=Path,
+        help="folder for features that are too many for the memory (default: that of temporary files, if on a disk)",
+    )
     settings.add_arguments(parser)
 
 
@@ -145,7 +150,13 @@ def _train(arguments: argparse.Namespace) -> None:
     validated = settings.from_arguments(vars(arguments))
     from fomoad.training import train
 
-    train(validated, arguments.data_directory, arguments.out_directory, arguments.info_file)
+    train(
+        validated,
+        arguments.data_directory,
+        arguments.out_directory,
+        arguments.info_file,
+        arguments.work_directory,
+    )
 
 
 def _declare_test(parser: argparse.ArgumentParser) -> None:

@@ -43,7 +43,7 @@ class Images:
         values = values.reshape(len(values), *self.shape)
         if values.dtype == np.uint8:
             return scaling.from_pixels(values, self.scaling)
-        return values.astype(np.float32)
+        return values.astype(np.float32, copy=False)
 
     def batches(self, size: int | None = None) -> Iterator[tuple[slice, NDArray[np.float32]]]:
         """Yield (rows, images) from first to last, in batches of `size` or of about BATCH_BYTES."""

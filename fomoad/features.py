@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from fomoad import network
 from fomoad.network import Network, Ranges
@@ -53,24 +51,6 @@ class Features:
         if self.pooling.size == 1 and self.pooling.stride == 1:
             return features
         return tf.nn.avg_pool2d(features, self.pooling.size, self.pooling.stride, self.pooling.padding)
-
-    def extractor(self) -> "Extractor":
-        """Compile the float features for batches of any size."""
-        height, width, channels = self.network.input_shape
-        signature = tf.TensorSpec((None, height, width, channels), tf.float32)
-        return Extractor(tf.function(self.graph, input_signature=[signature], autograph=False))
-
-
-class Extractor:
-    """Computes features of arrays: images (N, height, width, channels) to features (N, rows, columns, D)."""
-
-    def __init__(self, function: tf.types.experimental.PolymorphicFunction) -> None:
-        self._function = function
-
-    def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Compute the features of one batch."""
-        features: NDArray[np.float32] = self._function(tf.constant(images)).numpy()
-        return features
 
 
 def _resize(tensor: tf.Tensor, rows: int, columns: int) -> tf.Tensor:

@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,25 +11,21 @@ from numpy.typing import NDArray
 
 from fomoad import threshold
 from fomoad.coreset import composable_k_center
-from fomoad.dataset import Images
 from fomoad.detector import Scorer
 from fomoad.errors import UserError
-from fomoad.progress import log, step, track
+from fomoad.feature_source import FeatureSource
+from fomoad.progress import log, step
 from fomoad.scorers import gmm
 from fomoad.scorers.gmm import GmmScorer
 from fomoad.scorers.patchcore import PatchCoreScorer
 from fomoad.scorers.standardisation import Moments, Standardisation, standardisation
 
 Array = NDArray[np.float32]
-Extract = Callable[[Array], Array]
-"""Images (N, height, width, channels) to features (N, rows, columns, D)."""
 
 FOLDS: Final = 5
 """Parts that the images are split into for scores by a mixture that was not fitted on them."""
 MAX_CELLS: Final = 6_000
 """The mixture is fitted on at most this many cells, chosen uniformly: more tell other images no better apart."""
-KEPT_SHARE: Final = 1 / 2
-"""Share of the memory limit in which features are kept, where all of them fit."""
 SHARD_SHARE: Final = 1 / 8
 """Share of the memory limit that a shard takes. While it is selected from, it is held about three times."""
 BANK_SHARE: Final = 1 / 32
@@ -53,36 +49,6 @@ class Fit:
     held_out_scores: Array
     folds: tuple[GmmScorer, ...] = ()
     patches: NDArray[np.int64] | None = None
-
-
-class FeatureSource:
-    """The features of all training images, in batches: kept where all fit into a share of the memory limit in bytes,
-    else computed anew in each pass.
-    """
-
-    def __init__(self, images: Images, extract: Extract, memory_limit: int) -> None:
-        self.images = images
-        self._extract = extract
-        self._most_kept = memory_limit * KEPT_SHARE
-        self._kept: list[tuple[slice, Array]] | None = None
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def batches(self, what: str) -> Iterator[tuple[slice, Array]]:
-        """Yield (rows, features (n, rows, columns, D)), showing progress under the name `what`."""
-        if self._kept is not None:
-            yield from track(self._kept, what, len(self), _batch_size)
-            return
-        kept: list[tuple[slice, Array]] | None = []
-        computed = ((rows, self._extract(images)) for rows, images in self.images.batches())
-        for rows, features in track(computed, what, len(self), _batch_size):
-            if features.nbytes / len(features) * len(self) > self._most_kept:
-                kept = None
-            if kept is not None:
-                kept.append((rows, features))
-            yield rows, features
-        self._kept = kept
 
 
 @dataclass(frozen=True)
@@ -258,7 +224,3 @@ def _mixture(fit: Fit | None) -> GmmScorer | None:
 def _image_scores(grids: Array) -> Array:
     scores: Array = grids.max(axis=(1, 2))
     return scores
-
-
-def _batch_size(batch: tuple[slice, Array]) -> int:
-    return len(batch[1])

@@ -8,14 +8,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fomoad import fitting, quantization, runtime, scaling, tflite_file
+from fomoad import extraction, fitting, quantization, runtime, scaling, tflite_file
 from fomoad.artifacts import tflite
 from fomoad.artifacts.trace import Exported
 from fomoad.dataset import Images, Split
 from fomoad.detector import Detector
 from fomoad.errors import UserError
+from fomoad.feature_source import FeatureSource
 from fomoad.features import Features
-from fomoad.fitting import Extract, FeatureSource, Fit
+from fomoad.fitting import Fit
 from fomoad.metadata import TensorInfo
 from fomoad.model_files import Model, decide, measure, model_record, score_divisor, suggested_threshold
 from fomoad.network import Network, Ranges
@@ -39,17 +40,22 @@ MIN_BANK: Final = 10
 
 
 def train_within_limits(
-    settings: TrainSettings, split: Split, images: Images, features: Features
+    settings: TrainSettings, split: Split, images: Images, features: Features, work_directory: Path | None
 ) -> tuple[TrainSettings, Fit, Model]:
     """Fit in float32 and int8, with a smaller memory bank where the int8 model would not fit into the flash.
+
+    Features that are too many for the memory are stored in the work directory meanwhile (see FeatureSource).
 
     Returns the settings that were used in the end, the float32 fit and the int8 model.
 
     Raises UserError where the limits cannot be kept.
     """
+    memory_limit = settings.memory_limit * 2**20
+    with step("Compiling the backbone"):
+        source = FeatureSource(images, extraction.extractor(features), memory_limit, work_directory)
     while True:
-        fit = _fit(settings, split, images, features.extractor())
-        model = _train_int8(settings, split, images, features, fit)
+        fit = _fit(settings, split, source)
+        model = _train_int8(settings, split, images, features, fit, work_directory)
         model.record.profile = measure(tflite.INT8_FILE, model.content)
         entries = _entries_to_drop(settings, fit, model.record.profile)
         if entries == 0:
@@ -88,7 +94,14 @@ def _entries_to_drop(settings: TrainSettings, fit: Fit, measured: Profile) -> in
     return entries
 
 
-def _train_int8(settings: TrainSettings, split: Split, images: Images, features: Features, float_fit: Fit) -> Model:
+def _train_int8(
+    settings: TrainSettings,
+    split: Split,
+    images: Images,
+    features: Features,
+    float_fit: Fit,
+    work_directory: Path | None,
+) -> Model:
     """Fit once more, on the features that int8 kernels really give, and convert to int8.
 
     The fit starts from the float one: fitted from nothing, a mixture ends in another optimum and a memory bank
@@ -105,9 +118,9 @@ def _train_int8(settings: TrainSettings, split: Split, images: Images, features:
         features = replace(features, network=rounded)
     log(f"  int8 puts the features off by {after:.0%} of how they vary ({before:.0%} without the correction)")
     with step("Converting the backbone to int8"):
-        exported = Exported(lambda image: features.graph(image, ranges), images.shape)
-        extractor = runtime.load_tflite(tflite.convert_int8(exported, int8_output=False), Path("int8 backbone"))
-    fit = _fit(settings, split, images, extractor.score, start=float_fit)
+        extract = extraction.extractor(features, ranges)
+    source = FeatureSource(images, extract, settings.memory_limit * 2**20, work_directory)
+    fit = _fit(settings, split, source, start=float_fit)
     divisor = score_divisor(settings, fit)
     steps = suggested_threshold(settings, fit) / divisor / STEPS_TO_THRESHOLD
     detector = Detector(features, fit.scorer, divisor, ranges, INT8_STEPS * steps)
@@ -127,11 +140,10 @@ def _feature_error(exact: Network, rounded: Network, ranges: Ranges, images: Arr
     return float(np.mean([errors[name] for name in exact.outputs]))
 
 
-def _fit(settings: TrainSettings, split: Split, images: Images, extract: Extract, start: Fit | None = None) -> Fit:
-    memory_limit = settings.memory_limit * 2**20
-    source = FeatureSource(images, extract, memory_limit)
+def _fit(settings: TrainSettings, split: Split, source: FeatureSource, start: Fit | None = None) -> Fit:
     if settings.scorer() == "gmm":
         return fitting.fit_gmm(source, split.ids, CAPACITIES[settings.capacity], settings.seed, start)
+    memory_limit = settings.memory_limit * 2**20
     return fitting.fit_patchcore(
         source, split.ids, settings.sampling_ratio, settings.k, settings.seed, memory_limit, start
     )

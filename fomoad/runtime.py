@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from fomoad.errors import UserError
 
 Run = Callable[[NDArray[Any]], NDArray[Any]]
-"""One image (1, H, W, C) to one grid (1, rows, columns), both in the model's stored types."""
+"""Images (N, H, W, C) to grids (N, rows, columns), both in the model's stored types; N is mostly 1."""
 
 Format = Literal["tflite", "onnx", "saved_model"]
 
@@ -62,7 +62,7 @@ class GridModel:
         self._run = run
 
     def score(self, images: ArrayLike) -> NDArray[np.float32]:
-        """Score images one after the other (the models take a batch of 1).
+        """Score images, as many at a time as the model takes: one, unless it was loaded for more.
 
         images: (N, height, width, channels), scaled as in training; any real dtype.
         Returns (N, rows, columns) float32. Raises UserError where the images do not fit the model.
@@ -74,9 +74,13 @@ class GridModel:
                 f"these are {_times(batch.shape[1:])}: use data of the size the model was trained with."
             )
         grids = np.empty((len(batch), *self.output.shape[1:]), np.float32)
-        for row in range(len(batch)):
-            stored = self.input.encode(batch[row : row + 1].astype(np.float32))
-            grids[row] = self.output.decode(self._run(stored))[0]
+        size = self.input.shape[0]
+        for start in range(0, len(batch), size):
+            some = batch[start : start + size].astype(np.float32, copy=False)
+            missing = size - len(some)
+            if missing:
+                some = np.pad(some, ((0, missing), (0, 0), (0, 0), (0, 0)))
+            grids[start : start + size] = self.output.decode(self._run(self.input.encode(some)))[: size - missing]
         return grids
 
 
@@ -101,8 +105,10 @@ def _load_tflite(path: Path) -> GridModel:
     return load_tflite(path.read_bytes(), path)
 
 
-def load_tflite(content: bytes, path: Path) -> GridModel:
-    """Load a TFLite model's bytes; `path` names it in messages. The output may be of any shape.
+def load_tflite(content: bytes, path: Path, batch: int = 1) -> GridModel:
+    """Load a TFLite model's bytes to run `batch` images at a time; `path` names it in messages.
+
+    The output may be of any shape.
 
     Raises UserError for bytes that are no TFLite model of one input and one output.
     """
@@ -111,6 +117,9 @@ def load_tflite(content: bytes, path: Path) -> GridModel:
     interpreter_class = _tflite_interpreter_class()
     try:
         interpreter = interpreter_class(model_content=content, num_threads=_threads())
+        if batch > 1:
+            [image] = interpreter.get_input_details()
+            interpreter.resize_tensor_input(image["index"], (batch, *image["shape"][1:]))
         interpreter.allocate_tensors()
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
     except (ValueError, RuntimeError, MemoryError) as error:

@@ -16,6 +16,7 @@ from fomoad.artifacts import output_directory, tflite
 from fomoad.backbone import ARCHITECTURES, Weights
 from fomoad.dataset import Images, Split
 from fomoad.errors import UserError
+from fomoad.feature_source import check_work_directory
 from fomoad.features import STOCK_POOLING, Features, Pooling
 from fomoad.info_file import read_info
 from fomoad.int8_training import train_within_limits
@@ -44,26 +45,38 @@ SHOWN_IDS: Final = 10
 PACKAGES: Final = ("tensorflow", "keras", "numpy", "scikit-learn", "scipy", "onnx", "tf2onnx", "ai-edge-litert")
 
 
-def train(settings: TrainSettings, data_directory: Path, out_directory: Path, info_file: Path | None) -> None:
+def train(
+    settings: TrainSettings,
+    data_directory: Path,
+    out_directory: Path,
+    info_file: Path | None = None,
+    work_directory: Path | None = None,
+) -> None:
     """Train on the images of a data directory and write models and metadata to the output directory.
+
+    Features that are too many for the memory are stored in the work directory meanwhile.
 
     Raises UserError where the data, the settings or the surroundings do not allow it; nothing is written then.
     """
     output_directory.check_temporary_folder()
+    if work_directory is not None:
+        check_work_directory(work_directory)
     with output_directory.reserve(out_directory):
         split, images = _open_training_split(settings, data_directory, info_file)
-        files = train_models(settings, split, images)
+        files = train_models(settings, split, images, work_directory)
         output_directory.publish(out_directory, files)
     for name, content in files.items():
         log(f"Wrote {out_directory / name} ({len(content) / 1024:.0f} KiB)")
 
 
-def train_models(settings: TrainSettings, split: Split, images: Images) -> dict[str, bytes]:
+def train_models(
+    settings: TrainSettings, split: Split, images: Images, work_directory: Path | None
+) -> dict[str, bytes]:
     """Fit detectors to checked training images and convert them: file names to contents, the metadata last."""
     weights = backbone.find_weights(settings.backbone, settings.weights, settings.weights_resolution)
     log(f"Backbone {settings.backbone} with weights: {weights.origin}")
     features = build_features(settings, images, weights)
-    settings, fit, int8_model = train_within_limits(settings, split, images, features)
+    settings, fit, int8_model = train_within_limits(settings, split, images, features, work_directory)
     models = convert_float(settings, images, features, fit) | {tflite.INT8_FILE: int8_model}
     records = {name: model.record for name, model in models.items()}
     records[tflite.FLOAT_FILE].profile = measure(tflite.FLOAT_FILE, models[tflite.FLOAT_FILE].content)

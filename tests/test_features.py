@@ -8,6 +8,7 @@ import pytest
 
 from fomoad import network
 from fomoad.backbone import ARCHITECTURES, cut
+from fomoad.extraction import extractor
 from fomoad.features import STOCK_POOLING, Features, Pooling
 from fomoad.network import Network
 
@@ -56,7 +57,7 @@ def test_layers_are_resized_joined_and_pooled(shape: tuple[int, int, int], pooli
     """1/8 as it is, 1/16 interpolated, 1/4 averaged, in the network's order."""
     folded = network_of(shape)
     images = np.random.default_rng(0).uniform(-1, 1, (2, *shape)).astype(np.float32)
-    found = Features(folded, ARCHITECTURE.layers[1], pooling).extractor()(images)
+    found = extractor(Features(folded, ARCHITECTURE.layers[1], pooling))(images)
 
     fine, middle, coarse = (np.asarray(tensor) for tensor in network.run(folded, images).values())
     rows, columns = middle.shape[1:3]
@@ -75,6 +76,6 @@ def test_stock_grid(side: int, cells: int) -> None:
     """(side / 8) / 2 - 1, as the stock block has it. The same network takes images of any size."""
     shape = (side, side, 3)
     network_any = replace(network_of((96, 96, 3)), input_shape=shape, outputs=ARCHITECTURE.layers[1:2])
-    extract = Features(network_any, ARCHITECTURE.layers[1], STOCK_POOLING).extractor()
+    extract = extractor(Features(network_any, ARCHITECTURE.layers[1], STOCK_POOLING))
     features = extract(np.zeros((1, *shape), np.float32))
     assert features.shape[1:3] == (cells, cells)

@@ -17,6 +17,8 @@ from fomoad.artifacts import onnx_file, saved_model, tflite
 from fomoad.artifacts.trace import Exported
 from fomoad.backbone import Weights
 from fomoad.detector import Detector
+from fomoad.extraction import extractor
+from fomoad.feature_source import FeatureSource
 from fomoad.info_file import Info
 from fomoad.metadata import AnomalyMetadata
 from fomoad.scorers import gmm
@@ -57,8 +59,8 @@ def test_every_format_agrees_with_the_reference(
     opened = dataset.open_split(tmp_path / "data", "train", "-1..1", Info()).images
     assert opened is not None
     features = training.build_features(settings, opened, Weights("random", random_weights))
-    extract = features.extractor()
-    source = fitting.FeatureSource(opened, extract, 2**29)
+    extract = extractor(features)
+    source = FeatureSource(opened, extract, 2**29)
     groups = [str(row) for row in range(40)]
     if scoring == "gmm":
         scorer = fitting.fit_gmm(source, groups, gmm.CAPACITIES["low"], 1).scorer
@@ -67,7 +69,7 @@ def test_every_format_agrees_with_the_reference(
 
     noise = np.random.default_rng(1).uniform(-1, 1, (3, *shape)).astype(np.float32)
     images = np.concatenate([textures(5, shape, 2), noise, np.ones((1, *shape), np.float32)])
-    expected = scorer.score(extract(images))
+    expected = scorer.score(features.graph(images).numpy())
     assert expected.min() >= 0
     exported = Exported(Detector(features, scorer).graph, shape)
     for name, convert in (
@@ -92,8 +94,8 @@ def test_a_bank_can_be_made_of_another_fit_s_patches(tmp_path: Path) -> None:
     def extract(batch: Any) -> Any:
         return batch.reshape(len(batch), 4, 4, 64)
 
-    first = fitting.fit_patchcore(fitting.FeatureSource(images, extract, 2**29), groups, 0.2, 1, 1, 2**29)
-    thrice = fitting.FeatureSource(images, lambda batch: 3 * extract(batch), 0)
+    first = fitting.fit_patchcore(FeatureSource(images, extract, 2**29), groups, 0.2, 1, 1, 2**29)
+    thrice = FeatureSource(images, lambda batch: 3 * extract(batch), 0)
     again = fitting.fit_patchcore(thrice, groups, 0.2, 1, 7, 2**29, start=first)
     np.testing.assert_allclose(again.scorer.bank, first.scorer.bank, atol=again.scorer.kernel_step / 4 + 1e-4)
     np.testing.assert_array_equal(again.scorer.groups, first.scorer.groups)
@@ -179,8 +181,9 @@ def test_a_run_that_fails_leaves_the_earlier_files(trained: Any, capfd: pytest.C
     assert train(data, out, *arguments, "--image-input-scaling=torch", "--weights=/nowhere.h5") == 1
     assert train(data, out, *arguments, "--k=none") == 1
     assert train(data.parent / "none", out) == 1
+    assert train(data, out, *arguments, "--work-directory", str(data / "X_split_train.npy")) == 1
     errors = capfd.readouterr().err.strip().splitlines()
-    assert len(errors) == 3
+    assert len(errors) == 4
     assert all(line.startswith("fomoad: ") for line in errors)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
