@@ -38,7 +38,7 @@ def calibrate(network_: Network, images: Array, input_range: tuple[float, float]
     Each end is the mean over batches of the percentile `COVERED`. The images themselves have `input_range`,
     whatever the training images hold.
     """
-    function = tf.function(lambda batch: network.run(network_, batch, every=True), reduce_retracing=True)
+    function = _every_tensor(network_)
     ends: dict[str, list[tuple[float, float]]] = {}
     batches = np.array_split(images, -(-len(images) // BATCH))
     for batch in track(batches, "Measuring int8 ranges", len(images), len):
@@ -119,10 +119,15 @@ def _range(values: tf.Tensor) -> tuple[float, float]:
     return min(0.0, float(np.min(values))), max(0.0, float(np.max(values)))
 
 
+def _every_tensor(network_: Network) -> Any:
+    """All tensors of a network by name, compiled. There is no control flow that would have to be rewritten first."""
+    return tf.function(lambda images: network.run(network_, images, every=True), reduce_retracing=True, autograph=False)
+
+
 def _affordable_images(network_: Network, count: int) -> int:
     """How many images can be computed at once without any tensor growing past `TENSOR_BYTES`."""
     one = tf.TensorSpec((1, *network_.input_shape), tf.float32)
-    traced = tf.function(lambda images: network.run(network_, images, every=True)).get_concrete_function(one)
+    traced = _every_tensor(network_).get_concrete_function(one)
     largest = max(int(np.prod(shape)) for shape in traced.output_shapes.values())
     return int(np.clip(TENSOR_BYTES // (4 * largest), 1, count))
 
