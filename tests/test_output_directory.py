@@ -1,6 +1,7 @@
 """The output directory is as it was, or complete."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,56 @@ def test_leftovers_of_a_killed_run_go(tmp_path: Path) -> None:
     with output_directory.reserve(tmp_path):
         output_directory.publish(tmp_path, {"a": b"whole"})
     assert contents(tmp_path) == {"a": b"whole"}
+
+
+KILLED_AFTER_SO_MANY_CHANGES = """
+import os, signal, sys
+from pathlib import Path
+from fomoad.artifacts import output_directory
+
+left = int(sys.argv[2])
+
+def counted(change):
+    def change_or_die(*arguments, **named):
+        global left
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left -= 1
+        return change(*arguments, **named)
+    return change_or_die
+
+Path.replace, Path.unlink = counted(Path.replace), counted(Path.unlink)
+output_directory.publish(Path(sys.argv[1]), {"a": b"new", "b": b"new", "last": b"new"})
+"""
+
+
+@pytest.mark.parametrize("changes", range(5))
+def test_killed_between_any_two_changes_the_last_file_is_of_the_others_run_or_gone(
+    tmp_path: Path, changes: int
+) -> None:
+    """One file goes, three are renamed: after four changes all is done."""
+    old = {"a": b"old", "b": b"old", "last": b"old"}
+    output_directory.publish(tmp_path, old)
+    arguments = [sys.executable, "-c", KILLED_AFTER_SO_MANY_CHANGES, str(tmp_path), str(changes)]
+    code = subprocess.run(arguments).returncode
+    left = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    if changes == 0:
+        assert left == old
+    elif changes < 4:
+        assert "last" not in left
+    else:
+        assert left == dict.fromkeys(old, b"new")
+    assert code == (-signal.SIGKILL if changes < 4 else 0)
+    output_directory.publish(tmp_path, dict.fromkeys(old, b"next"))
+    assert contents(tmp_path) == dict.fromkeys(old, b"next")
+
+
+def test_a_folder_in_a_files_place_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"old")
+    (tmp_path / "b").mkdir()
+    with pytest.raises(UserError, match="b is a folder"):
+        output_directory.publish(tmp_path, {"a": b"new", "b": b"new"})
+    assert (tmp_path / "a").read_bytes() == b"old"
 
 
 def test_two_runs_at_once_are_refused(tmp_path: Path) -> None:

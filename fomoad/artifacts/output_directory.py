@@ -1,5 +1,6 @@
 """The output directory: one run at a time, and all files of a run or none."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -50,11 +51,15 @@ def reserve(directory: Path) -> Iterator[None]:
 def publish(directory: Path, files: Mapping[str, bytes]) -> None:
     """Write files beside their places, then rename them there, the last one last.
 
-    SIGTERM and SIGINT wait until that is done. Raises UserError where the disk is full or refuses; the directory is
-    then as it was.
+    The last one of an earlier run goes before anything else is replaced: wherever a run is killed, the last file is
+    there only with the files that it was written with. SIGTERM and SIGINT wait until all is done. Raises UserError
+    where the disk is full or refuses; the directory is then as it was.
     """
     staging = directory / STAGING
+    *_, last = files
     try:
+        for folder in filter(Path.is_dir, (directory / name for name in files)):
+            raise IsADirectoryError(errno.EISDIR, f"{folder} is a folder")
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir()
         for name, content in files.items():
@@ -62,6 +67,7 @@ def publish(directory: Path, files: Mapping[str, bytes]) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
+        (directory / last).unlink(missing_ok=True)
         for name in files:
             (staging / name).replace(directory / name)
     except OSError as error:

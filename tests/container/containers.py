@@ -131,6 +131,11 @@ def write_data(directory: Path, count: int, side: int = SIDE) -> Path:
 def check_complete(directory: Path) -> None:
     """All files of one run are there, whole, and nothing else."""
     assert {path.name for path in directory.iterdir()} == FILES
+    check_models(directory)
+
+
+def check_models(directory: Path) -> None:
+    """The models are those that the metadata beside them tells of."""
     metadata = json.loads((directory / "anomaly_metadata.json").read_text())
     assert set(metadata["models"]) == FILES - {"anomaly_metadata.json"}
     for name, record in metadata["models"].items():

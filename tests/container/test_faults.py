@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from containers import USER, Trainer, check_complete, last_line, setting
+from containers import USER, Trainer, check_complete, check_models, last_line, setting
 
 KILLS = setting("FOMOAD_TEST_KILLS", 3)
 
@@ -41,6 +41,8 @@ def test_killed_at_any_moment(trainer: Trainer, data: Path, out: Path) -> None:
         assert not leftover.exists() or leftover.is_dir()
         if not leftover.exists():
             check_complete(out)
+        elif (out / "anomaly_metadata.json").exists():
+            check_models(out)
     assert trainer.run(data, out)[0] == 0
     check_complete(out)
 
