@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: demo test test-container lint format clean
+.PHONY: demo test test-container audit lint format clean
 
 demo: $(VENV)/run
 	$(BIN)/fomoad sample-data $(DEMO)/data
@@ -21,6 +21,13 @@ test: $(VENV)/dev
 # Needs a Docker engine; FOMOAD_TEST_KILLS and FOMOAD_TEST_IMAGES make it more or less thorough.
 test-container: $(VENV)/dev
 	$(BIN)/python -m pytest -m container tests/container
+
+# Asks PyPI whether any package of the image, on any machine, has a known vulnerability; what it cannot tell is an error.
+audit:
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/pip install --quiet pip-audit
+	sed 's/ ; .*/ \\/' requirements.lock > $(VENV)/audit/requirements
+	$(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement $(VENV)/audit/requirements
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .

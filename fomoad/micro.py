@@ -58,11 +58,13 @@ def measure(content: bytes, arena_bytes: int) -> Run:
             return Run(None, f"it did not finish within {SECONDS_TO_RUN} seconds")
     if child.returncode == 0:
         return Run(int(child.stdout), None)
-    return Run(None, _first_line(child.stderr) or f"the interpreter ended with code {child.returncode}")
+    return Run(None, _reason(child.stderr) or f"the interpreter ended with code {child.returncode}")
 
 
-def _first_line(text: str) -> str:
-    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+def _reason(errors: str) -> str:
+    """What TFLite Micro says first, before Python's traceback; or the error that this ends with."""
+    lines = [line.strip() for line in errors.splitlines() if line.strip()] or [""]
+    return lines[-1] if lines[0].startswith("Traceback") else lines[0]
 
 
 def _report_smallest_arena(path: str, arena_bytes: str) -> None:

@@ -119,6 +119,12 @@ def test_without_tflite_micro_the_arena_is_unknown(tmp_path: Path, monkeypatch: 
     assert "not installed" in str(result.not_measured)
 
 
+@needs_tflite_micro
+def test_an_error_of_the_interpreter_s_own_is_named_by_its_last_line() -> None:
+    """Not by the word that a traceback begins with."""
+    assert str(micro.measure(b"no model", 4096).failure).startswith("struct.error")
+
+
 def test_single_operation_models_give_what_the_whole_gives(tmp_path: Path) -> None:
     """Feeding each cut-out operation with the last one's output must lead to the whole model's output."""
     from ai_edge_litert.interpreter import Interpreter

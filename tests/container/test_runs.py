@@ -1,5 +1,7 @@
 """Trainings under the conditions that a container may be given."""
 
+import json
+import platform
 import shutil
 from pathlib import Path
 
@@ -22,6 +24,10 @@ def test_as_studio_runs_it_on_a_hardened_host(trainer: Trainer, data: Path, out:
     assert "Ignoring unknown arguments: --epochs 30 --learning-rate 0.001 --not-a-parameter" in log
     assert "\r" not in log
     check_complete(out)
+    profile = json.loads((out / "anomaly_metadata.json").read_text())["models"]["model_quantized_int8_io.tflite"][
+        "profile"
+    ]
+    assert (profile["arena_bytes"] is not None) == (platform.machine() == "x86_64"), profile["not_measured"]
     for name in ("model.tflite", "model_quantized_int8_io.tflite", "model.onnx", "saved_model.zip"):
         scores = runtime.load_model(out / name).score(images_of(2, SIDE))
         assert np.isfinite(scores).all()

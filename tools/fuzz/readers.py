@@ -6,7 +6,7 @@
 FOLDER collects inputs that reach new code. The first byte of an input picks the file that the rest is written to.
 """
 
-import io
+import contextlib
 import json
 import sys
 import tempfile
@@ -15,11 +15,12 @@ from pathlib import Path
 import atheris
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 with atheris.instrument_imports(include=["fomoad", "json", "numpy.lib.format", "numpy.lib._format_impl"]):
-    from fomoad import dataset
+    from reading import npy_file, read_all
+
     from fomoad.errors import UserError
-    from fomoad.info_file import read_info
 
 TARGETS = (
     "X_split_train.npy",
@@ -40,21 +41,8 @@ def fuzz(content: bytes) -> None:
         (DIRECTORY / name).unlink(missing_ok=True)
     (DIRECTORY / "X_split_train.npy").write_bytes(IMAGES)
     (DIRECTORY / TARGETS[content[0] % len(TARGETS)]).write_bytes(content[1:])
-    try:
-        info = read_info(None, DIRECTORY)
-        for split in ("train", "test"):
-            images = dataset.open_split(DIRECTORY, split, "-1..1", info).images
-            for rows, batch in images.batches() if images else ():
-                dataset.check_values(images, rows, batch)
-    except UserError:
-        pass
-
-
-def npy(array: np.ndarray) -> bytes:
-    """An array as the bytes of an npy file."""
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    return buffer.getvalue()
+    with contextlib.suppress(UserError):
+        read_all(DIRECTORY)
 
 
 def seeds() -> list[bytes]:
@@ -64,7 +52,7 @@ def seeds() -> list[bytes]:
     contents = [
         IMAGES,
         IMAGES,
-        npy(labels),
+        npy_file(labels),
         json.dumps(info).encode(),
         json.dumps({"train": [1, 2], "validation": [3]}).encode(),
         json.dumps({"samples": [{"sampleId": 1, "label": "no anomaly"}, {"label": 2}]}).encode(),
@@ -72,7 +60,7 @@ def seeds() -> list[bytes]:
     return [bytes([index]) + content for index, content in enumerate(contents)]
 
 
-IMAGES = npy(np.full((COUNT, 32, 32, 1), 0.5, np.float16))
+IMAGES = npy_file(np.full((COUNT, 32, 32, 1), 0.5, np.float16))
 DIRECTORY = Path(tempfile.mkdtemp(prefix="fomoad-fuzz-"))
 
 if __name__ == "__main__":

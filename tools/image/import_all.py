@@ -4,8 +4,8 @@ This leaves the byte code of just those modules beside them: an image that runs 
 holds no byte code that is never read. It also fails the build where a package is missing.
 """
 
-import contextlib
 import importlib
+import importlib.util
 
 MODULES = (
     "ai_edge_litert.interpreter",
@@ -25,12 +25,12 @@ MODULES = (
     "tqdm",
 )
 
-OF_SOME_MACHINES = ("tflite_micro.python.tflite_micro.runtime",)
-"""There is no wheel of it for arm64."""
+OF_SOME_MACHINES = {"tflite_micro": "tflite_micro.python.tflite_micro.runtime"}
+"""By package: there is no wheel of it for arm64."""
 
 if __name__ == "__main__":
     for name in MODULES:
         importlib.import_module(name)
-    for name in OF_SOME_MACHINES:
-        with contextlib.suppress(ModuleNotFoundError):
+    for package, name in OF_SOME_MACHINES.items():
+        if importlib.util.find_spec(package):
             importlib.import_module(name)

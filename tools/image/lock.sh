@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 unused=(
-  coloredlogs grpcio humanfriendly libclang markdown mpmath pyyaml sympy tensorboard-data-server
+  coloredlogs grpcio humanfriendly libclang markdown mpmath sympy tensorboard-data-server
   tensorflow-io-gcs-filesystem werkzeug wheel
 )
 # uv overlooks that backports-strenum 1.3.1 forbids Python 3.11, so it is told.
