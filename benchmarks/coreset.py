@@ -1,6 +1,6 @@
 """How fast the coreset is selected: against the usual samplers, and against what the machine can do at all.
 
-    python -m benchmarks.coreset [--quick] [--cpu-time] [--features FEATURES.npy]
+    python -m benchmarks.coreset [--quick] [--cpu-time] [--features FEATURES.npy] [--parts PART...]
 
 Prints Markdown. All contestants run in turn in one process on the same rows, so that a busy machine slows
 each of them; ratios are of the least times. `--quick` takes a tenth of the rows and picks. `--cpu-time` counts
@@ -8,8 +8,8 @@ processor time, for a machine that others use: set OMP_NUM_THREADS=1 and OPENBLA
 threads that wait for each other count too.
 
 Samplers that do the same for every pick are timed over their first picks, and the rest is extrapolated. They
-are the steps of anomalib's `KCenterGreedy.select_coreset_idxs` after its random projection (where torch is
-installed), the same in plain NumPy, and a better remedy: squared norms kept, a matrix-vector product a pick.
+are anomalib's `KCenterGreedy` (where it is installed), its steps alone without the random projection before them
+(where torch is), the same in plain NumPy, and a better remedy: squared norms kept, a matrix-vector product a pick.
 
 The rows are made: clusters of very different widths on a sheet of 12 dimensions, cut off at zero as
 activations are, with noise. With `--features` they are the rows of a file instead.
@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import anomalib_peer
 from fomoad.coreset import composable_k_center, coverage_radius, greedy_k_center
 
 Floats = NDArray[np.float32]
@@ -38,8 +39,9 @@ MANY_ROWS = 1_000_000
 MANY_PICKS = 10_000
 SHARDS = (4, 12)
 REPEATS = 3
-TIMED_PICKS = 20
-"""Picks that a sampler of equal steps is timed over: some seconds for the slowest."""
+TIMED_PICKS = (2, 20)
+"""Picks that a sampler of equal steps is timed over: almost none, for what comes before them, and some seconds more."""
+PARTS = ("race", "selections", "shards", "million")
 
 
 def made_features(rows: int) -> Floats:
@@ -86,6 +88,14 @@ def subtracting_sampler_in_torch(points: Any, count: int, first: int) -> list[in
     return torch.stack(picks).tolist()
 
 
+def anomalib_sampler(points: Any, count: int) -> list[int]:
+    """anomalib's own class, with the random projection that it begins with."""
+    sampler = anomalib_peer.load("anomalib.models.components", "KCenterGreedy")(points, count / len(points))
+    sampler.coreset_size = count
+    picks: list[int] = sampler.select_coreset_idxs()
+    return picks
+
+
 def norms_sampler(points: Floats, count: int, first: int) -> list[int]:
     """Each pick is one matrix-vector product: |x - c|^2 = |x|^2 + |c|^2 - 2 x.c."""
     norms = np.einsum("ij,ij->i", points, points)
@@ -111,7 +121,20 @@ def samplers(points: Floats) -> dict[str, Callable[[int], Any]]:
         print("(torch is not installed: anomalib's sampler is left out)\n")
         return found
     tensor = torch.from_numpy(points)
-    return {"anomalib's steps, torch": lambda count: subtracting_sampler_in_torch(tensor, count, 0)} | found
+    found = {"anomalib's steps, torch": lambda count: subtracting_sampler_in_torch(tensor, count, 0)} | found
+    try:
+        anomalib_peer.load("anomalib.models.components", "KCenterGreedy")
+    except ImportError as error:
+        print(f"(anomalib's own class is left out: {error})\n")
+        return found
+    return {"anomalib's KCenterGreedy": lambda count: anomalib_sampler(tensor, count)} | found
+
+
+def extrapolated(sample: Callable[[int], Any], count: int, clock: Clock) -> float:
+    """Seconds for `count` picks of a sampler that does the same for each."""
+    few, more = TIMED_PICKS
+    start, end = (seconds(partial(sample, taken), clock) for taken in TIMED_PICKS)
+    return start + (end - start) / (more - few) * (count - few)
 
 
 def seconds(work: Callable[[], Any], clock: Clock) -> float:
@@ -142,9 +165,7 @@ def race(points: Floats, count: int, repeats: int, clock: Clock) -> None:
         reads.append(read_rate(points, clock))
         times["fomoad"].append(seconds(lambda: greedy_k_center(points, count, 0), clock))
         for name, sample in others.items():
-            taken = min(count, TIMED_PICKS)
-            once = seconds(partial(sample, taken), clock)
-            times[name].append(once / (taken - 1) * (count - 1))
+            times[name].append(extrapolated(sample, count, clock))
     best = {name: min(values) for name, values in times.items()}
     print(f"### {len(points):,} x {points.shape[1]}, {count:,} picks\n")
     print("| sampler | seconds | of ours |\n| --- | ---: | ---: |")
@@ -201,6 +222,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows and picks")
     parser.add_argument("--features", type=Path, help="an .npy matrix with the rows to use")
     parser.add_argument("--cpu-time", action="store_true", help="count processor time, not elapsed time")
+    parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS, help="what to run (default: all)")
     options = parser.parse_args()
     clock = time.process_time if options.cpu_time else time.perf_counter
     scale = 10 if options.quick else 1
@@ -208,11 +230,14 @@ def main() -> None:
         points = np.load(options.features, allow_pickle=False)[: ROWS // scale].astype(np.float32)
     else:
         points = made_features(ROWS // scale)
-    for count in PICKS:
-        race(points, count // scale, REPEATS, clock)
-    compare_selections(points, PICKS[0] // scale)
-    compare_shards(points, PICKS[0] // scale, REPEATS, clock)
-    if not options.features:
+    if "race" in options.parts:
+        for count in PICKS:
+            race(points, count // scale, REPEATS, clock)
+    if "selections" in options.parts:
+        compare_selections(points, PICKS[0] // scale)
+    if "shards" in options.parts:
+        compare_shards(points, PICKS[0] // scale, REPEATS, clock)
+    if "million" in options.parts and not options.features:
         race(made_features(MANY_ROWS // scale), MANY_PICKS // scale, 1, clock)
 
 

@@ -1,13 +1,12 @@
-"""Pictures of the quality table: small SVG files, written by hand so that no plotting library is needed."""
+"""Pictures of the quality table."""
 
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
-from xml.sax.saxutils import escape
 
-WIDTH, HEIGHT = 640, 320
-LEFT, RIGHT, TOP, BOTTOM = 60, 170, 20, 45
+from benchmarks.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, document, text
+
 COLOURS = {"float32": "#1f6fb2", "int8": "#d1661b", "": "#666666"}
 
 
@@ -20,10 +19,10 @@ class Figures(Protocol):
 
 def write(out: Path, means: Mapping[tuple[str, str], Figures]) -> None:
     """Write auroc.svg, a bar a setting, and cost.svg, AUROC over the file's size."""
-    (out / "auroc.svg").write_text(_bars({key: row.auroc for key, row in means.items()}))
+    (out / "auroc.svg").writetext(_bars({key: row.auroc for key, row in means.items()}))
     sizes = {key: (row.flash / 1024, row.auroc) for key, row in means.items() if row.flash}
     if sizes:
-        (out / "cost.svg").write_text(_scatter(sizes))
+        (out / "cost.svg").writetext(_scatter(sizes))
 
 
 def _bars(values: dict[tuple[str, str], float]) -> str:
@@ -34,11 +33,11 @@ def _bars(values: dict[tuple[str, str], float]) -> str:
     for index, ((setting, file), value) in enumerate(values.items()):
         y = TOP + index * step
         length = max(0.0, value - 0.5) / 0.5 * (WIDTH - 300)
-        parts.append(_text(230, y + 14, f"{setting} {file}".strip(), "end"))
+        parts.append(text(230, y + 14, f"{setting} {file}".strip(), "end"))
         parts.append(f'<rect x="240" y="{y}" width="{length:.1f}" height="18" fill="{COLOURS[file]}"/>')
-        parts.append(_text(246 + length, y + 14, f"{value:.3f}"))
-    parts.append(_text(240, height - 4, "image AUROC; bars start at 0.5, guessing"))
-    return _svg(height, parts)
+        parts.append(text(246 + length, y + 14, f"{value:.3f}"))
+    parts.append(text(240, height - 4, "image AUROC; bars start at 0.5, guessing"))
+    return document(height, parts)
 
 
 def _scatter(points: dict[tuple[str, str], tuple[float, float]]) -> str:
@@ -56,21 +55,11 @@ def _scatter(points: dict[tuple[str, str], tuple[float, float]]) -> str:
     for (setting, file), (size, value) in points.items():
         x, y = place(size, value)
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{COLOURS[file]}"/>')
-        parts.append(_text(x + 8, y + 4, f"{setting.removesuffix(' (default)')}, {file}"))
+        parts.append(text(x + 8, y + 4, f"{setting.removesuffix(' (default)')}, {file}"))
     for octave in range(0, int(octaves) + 1, 2):
         x, _ = place(low * 2**octave, floor)
-        parts.append(_text(x, HEIGHT - BOTTOM + 16, f"{low * 2**octave:,.0f}", "middle"))
+        parts.append(text(x, HEIGHT - BOTTOM + 16, f"{low * 2**octave:,.0f}", "middle"))
     for value in (floor, ceiling):
-        parts.append(_text(LEFT - 6, place(low, value)[1] + 4, f"{value:.2f}", "end"))
-    parts.append(_text(LEFT, HEIGHT - 8, "image AUROC over the model file's size in KB"))
-    return _svg(HEIGHT, parts)
-
-
-def _text(x: float, y: float, content: str, anchor: str = "start") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(content)}</text>'
-
-
-def _svg(height: int, parts: list[str]) -> str:
-    box = f'viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="11"'
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" {box}>'
-    return "\n".join([head, f'<rect width="{WIDTH}" height="{height}" fill="white"/>', *parts, "</svg>"]) + "\n"
+        parts.append(text(LEFT - 6, place(low, value)[1] + 4, f"{value:.2f}", "end"))
+    parts.append(text(LEFT, HEIGHT - 8, "image AUROC over the model file's size in KB"))
+    return document(HEIGHT, parts)

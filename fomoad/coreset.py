@@ -37,9 +37,12 @@ DUPLICATE = 32 * float(np.finfo(np.float32).eps)
 """Squared distances below this share of a row's squared norm are rounding errors: taken as zero."""
 PICKED = -1.0
 """The bound of a picked row: below that of every other row, duplicates of picked rows included."""
+FINENESS = 0.8
+"""Rows are picked from a shard until all others lie within this share of the radius that the final selection will
+have at least, as far as is known by then. The final radius is then less than a tenth above that of a selection from
+the whole matrix; finer picking costs much and brings it hardly lower."""
 OVERSAMPLING = 4
-"""So many times the rows that are wanted are picked from every shard. The final radius is then within a tenth
-of that of a selection from the whole matrix; picking once as many left it up to a sixth above."""
+"""From no shard more than so many times the rows that are wanted are picked."""
 SHARDS_HELD = 4
 """What was picked from more shards than this is selected from at once, so that it does not pile up."""
 RADIUS_ELEMENTS = 1 << 22
@@ -85,9 +88,11 @@ def composable_k_center(
     """Pick `count` rows of a matrix that comes in pieces: from every piece, then from what was picked there.
 
     Greedy k-center composes: rows picked from every shard, and `count` of their union, cover all rows within
-    a constant factor of the best radius (Malkomes et al. 2015). Held are one shard and a copy of it (at the
-    start two shards, since a single one is selected from as it is), and of the shards before it at most
-    (SHARDS_HELD + 1) * OVERSAMPLING * `count` rows, however many there are; twice the latter at times.
+    a constant factor of the best radius (Malkomes et al. 2015). How many rows of a shard are needed depends on
+    the final radius: each selection of `count` rows or more tells how large it will be at least. Held are one
+    shard and a copy of it (at the start two shards, since a single one is selected from as it is), and of the
+    shards before it at most (SHARDS_HELD + 1) * OVERSAMPLING * `count` rows, however many there are; twice the
+    latter at times.
 
     Args:
         shards: (n_i, d) matrices; together they are the matrix, top to bottom. Each is looked at once.
@@ -112,23 +117,25 @@ def composable_k_center(
             progress(len(start[0]))
         return np.asarray(start[0][picks], dtype=np.float32), picks
     seeds = np.random.default_rng(seed)
-    wanted = OVERSAMPLING * count
     rows: list[Floats] = []
     indices: list[Indices] = []
-    read = 0
+    read, radius = 0, 0.0
     for shard in itertools.chain(_handed_over(start), filled):
-        picks = greedy_k_center(shard, min(wanted, len(shard)), int(seeds.integers(2**32)))
+        picks, radius = _cover(shard, count, radius, int(seeds.integers(2**32)))
         rows.append(np.asarray(shard[picks], dtype=np.float32))
         indices.append(picks + read)
         read += len(shard)
-        if sum(map(len, rows)) > SHARDS_HELD * wanted:
-            _reduce(rows, indices, wanted, int(seeds.integers(2**32)))
+        if sum(map(len, rows)) > SHARDS_HELD * OVERSAMPLING * count:
+            union, places = _united(rows, indices)
+            picks, radius = _cover(union, count, radius, int(seeds.integers(2**32)))
+            rows, indices = [union[picks]], [places[picks]]
         if progress is not None:
             progress(read)
     if count > read:
         raise ValueError(f"count must be at most {read}, the number of rows of all shards, got {count}")
-    _reduce(rows, indices, count, seed)
-    return rows[0], indices[0]
+    union, places = _united(rows, indices)
+    picks = greedy_k_center(union, count, seed)
+    return union[picks], places[picks]
 
 
 def coverage_radius(points: NDArray[Any], centres: NDArray[Any]) -> float:
@@ -148,12 +155,30 @@ def coverage_radius(points: NDArray[Any], centres: NDArray[Any]) -> float:
     return float(np.sqrt(farthest))
 
 
-def _reduce(rows: list[Floats], indices: list[Indices], count: int, seed: int) -> None:
-    """Put `count` rows of the union, and their indices, in place of what the lists hold."""
-    union, places = np.concatenate(rows), np.concatenate(indices)
+def _cover(points: NDArray[Any], count: int, radius: float, seed: int) -> tuple[Indices, float]:
+    """Pick rows until all others lie within FINENESS times the radius of a selection of `count` rows.
+
+    `radius` is what that is known to be at least; returned with the picks is what is known now.
+    """
+    _check(points, 1)
+    first = int(np.random.default_rng(seed).integers(len(points)))
+    selection = _Selection(points, min(OVERSAMPLING * count, len(points)), first)
+    counted = False
+    while selection.picked < len(selection.picks):
+        if selection.picked >= count and not counted:
+            counted, radius = True, max(radius, selection.reach)
+        if selection.reach < FINENESS * radius:
+            break
+        selection.advance()
+    return selection.picks[: selection.picked], radius
+
+
+def _united(rows: list[Floats], indices: list[Indices]) -> tuple[Floats, Indices]:
+    """All rows and their indices; the lists are emptied, so that nothing is held twice."""
+    united = np.concatenate(rows), np.concatenate(indices)
     rows.clear()
-    picks = greedy_k_center(union, count, seed)
-    rows[:], indices[:] = [union[picks]], [places[picks]]
+    indices.clear()
+    return united
 
 
 def _handed_over(shards: list[NDArray[Any]]) -> Iterator[NDArray[Any]]:
@@ -175,7 +200,8 @@ class _Selection:
     rows: (n, d) the points less their mean, so that distances from norms and products lose few digits;
     norms: (n,) their squared norms; bounds: (n,) upper bounds of their squared distances to the picked rows;
     met: (n,) how many of the first picks a bound has taken into account;
-    centres: (count, d) picked rows; picks: (count,) their indices; picked: how many there are.
+    centres: (count, d) picked rows; picks: (count,) their indices; picked: how many there are;
+    reach: how far the latest pick was from those before it.
     """
 
     def __init__(self, points: NDArray[Any], count: int, first: int) -> None:
@@ -192,6 +218,7 @@ class _Selection:
         self.centres = np.empty((count, d), np.float32)
         self.picks = np.empty(count, np.int64)
         self.picked = 0
+        self.reach = np.inf
         self._buffer = np.empty((BATCH_CENTRES, TILE_ROWS), np.float32)
         self._pick(first)
         for start in range(0, n, TILE_ROWS):
@@ -264,6 +291,7 @@ class _Selection:
             best = int(bounds.argmax())
             if bounds[best] <= 0 or (bounds[best], -block[best]) <= rival:
                 break
+            self.reach = float(bounds[best]) ** 0.5
             np.minimum(bounds, distances[best], out=bounds)
             bounds[best] = PICKED
             self._pick(int(block[best]))
