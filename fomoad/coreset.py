@@ -37,10 +37,10 @@ DUPLICATE = 32 * float(np.finfo(np.float32).eps)
 """Squared distances below this share of a row's squared norm are rounding errors: taken as zero."""
 PICKED = -1.0
 """The bound of a picked row: below that of every other row, duplicates of picked rows included."""
-FINENESS = 0.8
+FINENESS = 0.7
 """Rows are picked from a shard until all others lie within this share of the radius that the final selection will
-have at least, as far as is known by then. The final radius is then less than a tenth above that of a selection from
-the whole matrix; finer picking costs much and brings it hardly lower."""
+have at least, as far as is known by then. The final radius is then about a tenth above that of a selection from the
+whole matrix; finer picking costs much and brings it little lower."""
 OVERSAMPLING = 4
 """From no shard more than so many times the rows that are wanted are picked."""
 SHARDS_HELD = 4
