@@ -21,11 +21,15 @@ from pathlib import Path
 
 import numpy as np
 
+from fomoad.sample_data import DIFFICULTIES, NORMAL_NAME, photo
+from fomoad.scaling import from_pixels
+
 SIDE = 96
 SCORERS = {"gmm": (), "patchcore": ("--sampling-ratio", "0.001")}
 """The default ratio keeps 14 times as many of the 144 patches of an image: a longer run, and no other memory."""
 OPTIONS = ("--memory", "2g", "--memory-swap", "2g", "--read-only", "--tmpfs", "/tmp", "--network", "none")
 PERIOD_SECONDS = 0.1
+PARTS = 50
 CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -71,11 +75,13 @@ def main() -> None:
 
 
 def write_images(path: Path, count: int) -> None:
-    """Write images of noise, -1..1, a thousand at a time."""
+    """Write photographs of a few parts, each moved and exposed anew: hardly any two patches are the same."""
     random = np.random.default_rng(0)
+    photos = [from_pixels(photo(NORMAL_NAME, SIDE, DIFFICULTIES["medium"], random)[0], "-1..1") for _ in range(PARTS)]
     images = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(count, SIDE, SIDE, 3))
-    for start in range(0, count, 1000):
-        images[start : start + 1000] = random.uniform(-1, 1, (min(1000, count - start), SIDE, SIDE, 3))
+    for row in range(count):
+        moved = np.roll(photos[row % PARTS], random.integers(-8, 9, 2), (0, 1))
+        images[row] = np.clip(moved * random.uniform(0.9, 1.1), -1, 1)
     images.flush()
 
 
