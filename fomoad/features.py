@@ -1,6 +1,7 @@
 """Images to a grid of feature vectors: backbone layers brought to one grid, joined and pooled."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import tensorflow as tf
 
@@ -28,6 +29,8 @@ class Pooling:
 
 STOCK_POOLING = Pooling(size=3, stride=2, valid=True)
 """The pooling of Edge Impulse's GMM block: a grid of (side / 8) / 2 - 1 cells a side."""
+_INTO_FLOAT: Final = 0.5
+"""A factor that the converter to TFLite can only apply in float32: else it would pool in int8 and round the means."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,10 @@ class Features:
         features = joined[0] if len(joined) == 1 else tf.concat(joined, axis=-1)
         if self.pooling.size == 1 and self.pooling.stride == 1:
             return features
-        return tf.nn.avg_pool2d(features, self.pooling.size, self.pooling.stride, self.pooling.padding)
+        if ranges is not None:
+            features *= _INTO_FLOAT
+        pooled = tf.nn.avg_pool2d(features, self.pooling.size, self.pooling.stride, self.pooling.padding)
+        return pooled if ranges is None else pooled * (1 / _INTO_FLOAT)
 
 
 def _resize(tensor: tf.Tensor, rows: int, columns: int) -> tf.Tensor:

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fomoad import extraction, fitting, quantization, runtime, scaling, tflite_file
+from fomoad import equalisation, extraction, fitting, quantization, runtime, scaling, tflite_file
 from fomoad.artifacts import tflite
 from fomoad.artifacts.trace import Exported
 from fomoad.dataset import Images, Split
@@ -108,15 +108,14 @@ def _train_int8(
     takes other patches, which moves scores by more than the kernels' rounding does.
     """
     some = _calibration_images(images)
-    ranges = quantization.calibrate(
-        features.network, some, scaling.valid_range(settings.image_input_scaling, images.shape[2])
-    )
+    with step("Equalising channels for int8"):
+        equal = equalisation.equalise(features.network, some)
+    ranges = quantization.calibrate(equal, some, scaling.valid_range(settings.image_input_scaling, images.shape[2]))
     with step("Correcting biases for int8"):
-        rounded = quantization.correct_biases(features.network, ranges, some)
-        before = _feature_error(features.network, features.network, ranges, some)
-        after = _feature_error(features.network, rounded, ranges, some)
+        rounded = quantization.correct_biases(equal, ranges, some)
+        error = _feature_error(features.network, rounded, ranges, some)
         features = replace(features, network=rounded)
-    log(f"  int8 puts the features off by {after:.0%} of how they vary ({before:.0%} without the correction)")
+    log(f"  int8 puts the features off by {error:.0%} of how they vary")
     with step("Converting the backbone to int8"):
         extract = extraction.extractor(features, ranges)
     source = FeatureSource(images, extract, settings.memory_limit * 2**20, work_directory)

@@ -1,11 +1,10 @@
 """Trained int8 models on the sample data, on TFLite Micro itself."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from kernels import on_micro, on_reference
 
 from fomoad import cli, micro, sample_data
 from fomoad.metadata import AnomalyMetadata
@@ -27,35 +26,13 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return folder / "out", metadata, np.load(folder / "data" / "X_split_test.npy")
 
 
-def _on_micro(path: Path, stored: Any) -> Any:
-    from tflite_micro.python.tflite_micro import runtime
-
-    interpreter = runtime.Interpreter.from_file(path, arena_size=2**22)
-    grids = []
-    for image in stored:
-        interpreter.set_input(image[None], 0)
-        interpreter.invoke()
-        grids.append(interpreter.get_output(0)[0])
-    return np.stack(grids).astype(int)
-
-
-def _on_litert(path: Path, stored: Any) -> Any:
-    interpreter = Interpreter(str(path), experimental_op_resolver_type=OpResolverType.BUILTIN_REF)
-    interpreter.allocate_tensors()
-    grids = []
-    for image in stored:
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
-        interpreter.invoke()
-        grids.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0])
-    return np.stack(grids).astype(int)
-
-
 @pytest.mark.skipif(not micro.available(), reason="TFLite Micro's interpreter is not installed")
 def test_tflite_micro_gives_every_cell_within_a_step(trained: Any) -> None:
     """Against LiteRT's reference kernels, which round as TFLite Micro does."""
     out, _, photos = trained
     stored = load_model(out / INT8).input.encode(photos)
-    difference = np.abs(_on_micro(out / INT8, stored) - _on_litert(out / INT8, stored))
+    content = (out / INT8).read_bytes()
+    difference = np.abs(on_micro(content, stored) - on_reference(content, stored))
     assert difference.max() <= 1
 
 

@@ -8,16 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from ai_edge_litert.interpreter import Interpreter
+from kernels import LAYER, blocky_images, chain, convolution, mobilenet, on_litert, on_micro, on_reference
 
 from fomoad import backbone, micro, network, quantization, scaling, tflite_file
 from fomoad.artifacts import tflite
 from fomoad.artifacts.trace import Exported
-from fomoad.backbone import ARCHITECTURES, Weights
-from fomoad.network import INPUT, Convolution, Network, Normalisation
+from fomoad.backbone import Weights
+from fomoad.network import INPUT, Network
 
-LAYER = "block_3_expand_relu"
-NO_OFFSET = scaling.Affine(np.ones(3, np.float32), np.zeros(3, np.float32), False)
 RANDOM = np.random.default_rng(0)
 
 
@@ -30,25 +29,8 @@ def _quiet() -> Iterator[None]:
     os.dup2(saved, 2)
 
 
-def _mobilenet(shape: tuple[int, int, int] = (32, 32, 3), input_scaling: str = "-1..1") -> Network:
-    """Random weights, and biases like those of a trained network: not zero."""
-    architecture = ARCHITECTURES["mobilenet-v2-0.35"]
-    model = architecture.build((*shape[:2], 3))
-    random = np.random.default_rng(5)
-    for variable in model.weights:
-        if variable.name in ("beta", "moving_mean"):
-            variable.assign(random.normal(0.3, 0.3, variable.shape))
-    return backbone.cut(model, architecture, shape, input_scaling, (LAYER,))
-
-
-def _images(count: int, shape: tuple[int, int, int] = (32, 32, 3), input_scaling: str = "-1..1") -> Any:
-    pixels = np.random.default_rng(1).integers(0, 256, (count, shape[0] // 4, shape[1] // 4, shape[2]))
-    return scaling.from_pixels(pixels.repeat(4, axis=1).repeat(4, axis=2), input_scaling)
-
-
 def _one_convolution(kernel: Any, bias: Any, side: int = 8) -> Network:
-    convolution = Convolution("convolution", ("normalised",), kernel, bias, (1, 1), network.NO_PADS, False)
-    return Network((Normalisation("normalised", (INPUT,), NO_OFFSET), convolution), ("convolution",), (side, side, 3))
+    return chain(convolution("convolution", "normalised", kernel, bias), side=side)
 
 
 def _to_tflite(rounded: Network, ranges: network.Ranges) -> bytes:
@@ -65,17 +47,6 @@ def _stored(content: bytes, images: Any) -> tuple[Any, float, int]:
     return stored, *interpreter.get_output_details()[0]["quantization"]
 
 
-def _litert(content: bytes, stored: Any, resolver: OpResolverType = OpResolverType.AUTO) -> Any:
-    interpreter = Interpreter(model_content=content, experimental_op_resolver_type=resolver)
-    interpreter.allocate_tensors()
-    outputs = []
-    for image in stored:
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
-        interpreter.invoke()
-        outputs.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0])
-    return np.stack(outputs).astype(np.int64)
-
-
 def test_a_channel_without_weights_keeps_its_bias() -> None:
     """Folded batch normalisation leaves channels of vanishing weights; their biases once overflowed 32 bits."""
     kernel = RANDOM.normal(0, 0.5, (1, 1, 3, 4)).astype(np.float32)
@@ -87,19 +58,19 @@ def test_a_channel_without_weights_keeps_its_bias() -> None:
     ranges = {INPUT: (-1.0, 1.0), "normalised": (-1.0, 1.0), "convolution": (-4.0, 4.0)}
     content = _to_tflite(rounded, ranges)
     stored, scale, zero = _stored(content, images)
-    outputs = (_litert(content, stored) - zero) * scale
+    outputs = (on_litert(content, stored) - zero) * scale
     np.testing.assert_allclose(outputs, images @ kernel[0, 0] + bias, atol=3 * scale)
     np.testing.assert_allclose(outputs[..., 1], 3.0, atol=scale)
 
 
 def test_int8_kernels_compute_what_the_simulation_says() -> None:
     """For a whole backbone; single values differ by the kernels' own rounding, which later layers carry on."""
-    exact, images = _mobilenet(), _images(12)
+    exact, images = mobilenet(), blocky_images(12)
     ranges = quantization.calibrate(exact, images, (-1.0, 1.0))
     rounded = quantization.correct_biases(exact, ranges, images)
     content = _to_tflite(rounded, ranges)
     stored, scale, zero = _stored(content, images)
-    kernels = (_litert(content, stored) - zero) * scale
+    kernels = (on_litert(content, stored) - zero) * scale
     simulated = network.run(rounded, images, ranges)[LAYER].numpy()
     difference = np.linalg.norm(kernels - simulated) / np.linalg.norm(simulated - simulated.mean(axis=(0, 1, 2)))
     assert difference < 0.15
@@ -108,19 +79,11 @@ def test_int8_kernels_compute_what_the_simulation_says() -> None:
 
 @pytest.mark.skipif(not micro.available(), reason="TFLite Micro's interpreter is not installed")
 def test_tflite_micro_agrees_with_the_reference_kernels_to_the_bit() -> None:
-    from tflite_micro.python.tflite_micro import runtime
-
-    exact, images = _mobilenet(), _images(3)
+    exact, images = mobilenet(), blocky_images(3)
     ranges = quantization.calibrate(exact, images, (-1.0, 1.0))
     content = _to_tflite(exact, ranges)
     stored, _, _ = _stored(content, images)
-    interpreter = runtime.Interpreter.from_bytes(content, arena_size=2**22)
-    outputs = []
-    for image in stored:
-        interpreter.set_input(image[None], 0)
-        interpreter.invoke()
-        outputs.append(interpreter.get_output(0)[0])
-    np.testing.assert_array_equal(np.stack(outputs), _litert(content, stored, OpResolverType.BUILTIN_REF))
+    np.testing.assert_array_equal(on_micro(content, stored), on_reference(content, stored))
 
 
 @pytest.mark.parametrize("input_scaling", scaling.SCALINGS)
@@ -128,7 +91,7 @@ def test_tflite_micro_agrees_with_the_reference_kernels_to_the_bit() -> None:
 def test_every_scaling_gives_integers_only(input_scaling: str, channels: int) -> None:
     """From the input to the last convolution nothing is float32, and the input's range is the scaling's."""
     shape = (32, 32, channels)
-    exact, images = _mobilenet(shape, input_scaling), _images(4, shape, input_scaling)
+    exact, images = mobilenet(shape, input_scaling), blocky_images(4, shape, input_scaling)
     low, high = scaling.valid_range(input_scaling, channels)
     ranges = quantization.calibrate(exact, images, (low, high))
     content = _to_tflite(exact, ranges)
@@ -168,7 +131,7 @@ def test_trained_weights_keep_their_features(shared: Path) -> None:
     """With trained weights, vanished channels included, corrected int8 features are close to the float ones."""
     weights = shared / "weights/keras/models/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_128_no_top.h5"
     exact = backbone.load("mobilenet-v2-0.35", Weights("test", weights), (96, 96, 3), "-1..1", (LAYER,))
-    images = _images(8, (96, 96, 3))
+    images = blocky_images(8, (96, 96, 3))
     ranges = quantization.calibrate(exact, images, (-1.0, 1.0))
     plain = quantization.errors(exact, exact, ranges, images)[LAYER]
     corrected = quantization.errors(exact, quantization.correct_biases(exact, ranges, images), ranges, images)[LAYER]
