@@ -58,6 +58,10 @@ class Running:
         finished = docker("logs", self.name)
         return code, finished.stdout + finished.stderr
 
+    def temporary_files(self) -> list[str]:
+        """What it has left in /tmp, which must be no mount."""
+        return [line for line in docker("diff", self.name).stdout.splitlines() if " /tmp/" in line]
+
 
 class Trainer:
     """Starts trainings in the image, with data and output mounted."""

@@ -22,6 +22,7 @@ def test_a_signal_ends_process_1_in_two_seconds(
     ended, log = running.wait()
     assert (ended, last_line(log)) == (code, f"fomoad: Ended by {signal}.")
     assert list(out.iterdir()) == []
+    assert running.temporary_files() == []
 
 
 def test_killed_at_any_moment(trainer: Trainer, data: Path, out: Path) -> None:
@@ -79,6 +80,7 @@ def test_data_that_vanishes_while_it_is_read(trainer: Trainer, data: Path, out: 
     code, log = running.wait()
     assert code == 0, log
     check_complete(out)
+    assert running.temporary_files() == []
 
 
 def test_data_that_shrinks_while_it_is_read(trainer: Trainer, data: Path, out: Path) -> None:
