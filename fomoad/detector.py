@@ -14,7 +14,14 @@ Array = NDArray[np.float32]
 
 
 class Scorer(Protocol):
-    """The contract of a scoring function: the same computation twice, scores never below 0."""
+    """The contract of a scoring function: the same computation twice, scores never below 0.
+
+    Large constants of an int8 model's graph are made of whole steps of one of the sizes `constant_steps`.
+    """
+
+    @property
+    def constant_steps(self) -> tuple[float, ...]:
+        """Sizes of steps."""
 
     def score(self, features: Array) -> Array:
         """Scores (...) of features (..., D)."""

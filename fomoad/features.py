@@ -49,8 +49,11 @@ class Features:
         """Features (N, rows, columns, D) of images (N, height, width, channels), as TensorFlow operations."""
         outputs = network.run(self.network, images, ranges)
         rows, columns = outputs[self.grid_of].shape[1:3]
-        joined = [_resize(outputs[name], rows, columns) for name in self.network.outputs]
-        features = joined[0] if len(joined) == 1 else tf.concat(joined, axis=-1)
+        # Each is pooled before they are joined: on a large grid, they would take most of a microcontroller's memory.
+        pooled = [self._pool(_resize(outputs[name], rows, columns)) for name in self.network.outputs]
+        return pooled[0] if len(pooled) == 1 else tf.concat(pooled, axis=-1)
+
+    def _pool(self, features: tf.Tensor) -> tf.Tensor:
         if self.pooling.size == 1 and self.pooling.stride == 1:
             return features
         if ranges is not None:

@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,13 +25,14 @@ Array = NDArray[np.float32]
 FOLDS: Final = 5
 """Parts that the images are split into for scores by a mixture that was not fitted on them."""
 MAX_CELLS: Final = 6_000
-"""The mixture is fitted on at most this many cells, chosen uniformly: more tell other images no better apart."""
+"""The mixture is fitted, and the whitening found, on at most this many cells, chosen uniformly: more tell other images
+no better apart."""
 SHARD_SHARE: Final = 1 / 8
 """Share of the memory limit that a shard takes. While it is selected from, it is held about three times."""
 BANK_SHARE: Final = 1 / 32
 """Share of the memory limit that a memory bank takes at most; many times its rows are held while it is selected."""
 MAX_BANK: Final = 20_000
-"""Entries of a memory bank at most: with 96 features, a model of 8 MB."""
+"""Entries of a memory bank at most: with 192 features, a float32 model of 15 MB."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,8 @@ def fit_patchcore(
     same patches as there, and rounded to int8 as well.
     """
     group_of = _numbered(groups)
-    standardise = standardisation(_sum(Moments.of(each) for _, each in source.batches("Extracting features")))
+    moments, cells = _sample_cells(source, np.zeros(len(source), np.int64), seed)
+    standardise = _standardisation(cells, np.ones(len(cells.features), bool), moments, start)
     grid = standardise.gain.shape[0] * standardise.gain.shape[1]
     if start is None or start.patches is None:
         bank, patches = _select_bank(source, standardise, grid, sampling_ratio, seed, memory_limit)
@@ -196,9 +198,21 @@ def _fit_mixture(
     start: GmmScorer | None,
 ) -> GmmScorer:
     """Fit a mixture to the cells `kept` (n,), scaled by the moments of the images that they are from."""
-    standardise = standardisation(_sum(moments))
+    standardise = _standardisation(cells, kept, moments, start)
     scaled = standardise.at(cells.places[kept], cells.features[kept])
     return gmm.fit(scaled, standardise, components, seed, start)
+
+
+def _standardisation(
+    cells: _Cells, kept: NDArray[np.bool_], moments: list[Moments], start: GmmScorer | Fit | None
+) -> Standardisation:
+    """The standardisation by the moments of some images and the cells `kept` (n,) of them.
+
+    With `start`, the features are those of int8 kernels, and what would take much flash is rounded to int8 as well.
+    """
+    scaling = standardisation(functools.reduce(operator.add, moments))
+    whitening = scaling.whitened(cells.places[kept], cells.features[kept])
+    return whitening if start is None else whitening.rounded()
 
 
 def _numbered(groups: list[str]) -> NDArray[np.int64]:
@@ -211,10 +225,6 @@ def _numbered(groups: list[str]) -> NDArray[np.int64]:
         raise UserError("All training images are of one sample: images of at least two good parts are needed.")
     samples: NDArray[np.int64] = numbers.astype(np.int64)
     return samples
-
-
-def _sum(moments: Iterable[Moments]) -> Moments:
-    return functools.reduce(operator.add, moments)
 
 
 def _mixture(fit: Fit | None) -> GmmScorer | None:

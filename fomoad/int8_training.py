@@ -125,8 +125,8 @@ def _train_int8(
     detector = Detector(features, fit.scorer, divisor, ranges, INT8_STEPS * steps)
     with step(f"Converting to {tflite.INT8_FILE}"):
         content = tflite.convert_int8(Exported(detector.graph, images.shape))
-        if isinstance(fit.scorer, PatchCoreScorer):
-            content = tflite_file.store_as_int8(content, fit.scorer.kernel_step)
+        for constant_step in fit.scorer.constant_steps:
+            content = tflite_file.store_as_int8(content, constant_step)
     model = runtime.load_tflite(content, Path(tflite.INT8_FILE))
     thresholds = decide(settings, fit, lambda scores: model.output.decode(model.output.encode(scores / divisor)))
     record = model_record(content, TensorInfo.of(model.input), TensorInfo.of(model.output), thresholds)

@@ -41,7 +41,7 @@ class TrainSettings(BaseModel):
     capacity: Literal["low", "medium", "high"] = Field(
         "medium", description="GMM: number of mixture components (16, 64, 128)."
     )
-    layers: Literal[1, 2, 3] = Field(1, description="PatchCore: number of backbone layers that are joined.")
+    layers: Literal[1, 2, 3] = Field(2, description="PatchCore: number of backbone layers that are joined.")
     pool_size: Literal[1, 2, 3, 4, 5] = Field(
         3, description="PatchCore: side of the average pooling over neighbouring features, 1 for none."
     )

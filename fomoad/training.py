@@ -34,7 +34,7 @@ from fomoad.settings import TrainSettings
 
 Array = NDArray[np.float32]
 
-GMM_LAYERS: Final[tuple[int, ...]] = (1,)
+GMM_LAYERS: Final[tuple[int, ...]] = (1, 2)
 """Which of an architecture's layers (0: 1/4, 1: 1/8, 2: 1/16) the mixture's features are joined from."""
 PATCHCORE_LAYERS: Final = {1: (1,), 2: (1, 2), 3: (0, 1, 2)}
 """The same for PatchCore, by the number of layers."""

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.linalg import fractional_matrix_power
 from scipy.spatial.distance import cdist
 from sklearn.mixture import GaussianMixture
 
 from fomoad.scorers import gmm
 from fomoad.scorers.gmm import GmmScorer
 from fomoad.scorers.patchcore import PatchCoreScorer
-from fomoad.scorers.standardisation import FLOOR, Moments, Standardisation, standardisation
+from fomoad.scorers.standardisation import FLOOR, WHITENING_FLOOR, Moments, Standardisation, standardisation
 
 RANDOM = np.random.default_rng(3)
 CELLS = (RANDOM.standard_normal((2000, 24)) @ RANDOM.standard_normal((24, 24))).astype(np.float32) + 4
@@ -28,8 +29,9 @@ def at_one_place(cells: np.ndarray) -> np.ndarray:
 
 def scaled(cells: np.ndarray) -> tuple[Standardisation, np.ndarray]:
     """The cells' standardisation for grids of one cell, and the cells so scaled."""
-    standardise = standardisation(Moments.of(at_one_place(cells)))
-    return standardise, standardise(at_one_place(cells))[:, 0, 0]
+    places = np.zeros(len(cells), np.int64)
+    standardise = standardisation(Moments.of(at_one_place(cells))).whitened(places, cells)
+    return standardise, standardise.at(places, cells)
 
 
 def mixture(cells: np.ndarray, components: int, seed: int, start: GmmScorer | None = None) -> GmmScorer:
@@ -57,7 +59,8 @@ def test_gmm_finds_the_clusters_that_are_there() -> None:
     """Between two clusters scores are high although each coordinate is usual."""
     centres = np.where(RANDOM.random((3000, 1)) < 0.5, -10, 10)
     cells = (centres + RANDOM.standard_normal((3000, 5))).astype(np.float32)
-    scorer = mixture(cells, 2, seed=0)
+    unmixed = standardisation(Moments.of(at_one_place(cells)))
+    scorer = gmm.fit(unmixed(at_one_place(cells))[:, 0, 0], unmixed, 2, seed=0)
     between = scorer.score(np.zeros((1, 1, 1, 5), np.float32)).item()
     assert between > 3 * np.quantile(scorer.score(at_one_place(cells)), 0.99)
 
@@ -83,7 +86,7 @@ def test_gmm_of_few_cells_has_few_components() -> None:
 def test_gmm_graph_computes_the_same(components: int) -> None:
     """At any distance from the training cells, without overflow, on a grid whose places differ."""
     grids = CELLS[:1980].reshape(-1, 6, 10, 24) * np.linspace(0.5, 2, 60, dtype=np.float32).reshape(6, 10, 1)
-    standardise = standardisation(Moments.of(grids))
+    standardise = standardisation(Moments.of(grids)).whitened(np.arange(1980) % 60, grids.reshape(-1, 24))
     scorer = gmm.fit(standardise(grids).reshape(-1, 24), standardise, components, seed=2)
     features = np.concatenate([CELLS[:60], FAR, FAR[:20] * 1000]).reshape(2, 6, 10, -1)
     scores = scorer.graph(tf.constant(features)).numpy()
@@ -101,7 +104,7 @@ def patchcore(k: int, entries: int = 150) -> PatchCoreScorer:
 def brute_force(scorer: PatchCoreScorer, features: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """Mean of the k smallest Euclidean distances, in float64."""
     standardised = features.astype(np.float64) * scorer.standardise.gain[0, 0] + scorer.standardise.offset[0, 0]
-    distances = np.sort(cdist(standardised, scorer.bank[kept].astype(np.float64)), axis=1)
+    distances = np.sort(cdist(standardised @ scorer.standardise.mixing, scorer.bank[kept].astype(np.float64)), axis=1)
     return distances[:, : scorer.k].mean(axis=1)
 
 
@@ -145,6 +148,29 @@ def test_standardisation_is_each_place_s_own() -> None:
     cells = images[:2].reshape(2, 4, 3)[[0, 1], places]
     expected = standardised[:2].reshape(2, 4, 3)[[0, 1], places]
     np.testing.assert_allclose(standardise.at(places, cells), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("dimensions", [24, 100])
+def test_half_whitening_takes_the_fourth_root_of_the_covariance(dimensions: int) -> None:
+    """Against SciPy's matrix power; the graph, in slices where it is wide, computes the same."""
+    mixed = RANDOM.standard_normal((3000, dimensions)) @ RANDOM.standard_normal((dimensions, dimensions))
+    images = mixed.reshape(500, 2, 3, dimensions).astype(np.float32)
+    scaling = standardisation(Moments.of(images))
+    whitening = scaling.whitened(np.arange(3000) % 6, images.reshape(-1, dimensions))
+    covariance = np.cov(scaling(images).reshape(-1, dimensions).astype(np.float64).T)
+    floor = WHITENING_FLOOR * np.eye(dimensions)
+    expected = fractional_matrix_power(covariance / np.trace(covariance) * dimensions + floor, -0.25)
+    np.testing.assert_allclose(whitening.mixing, expected, atol=1e-3)
+    np.testing.assert_allclose(whitening.graph(tf.constant(images)).numpy(), whitening(images), atol=1e-3)
+
+
+def test_rounded_mixing_is_made_of_127_steps() -> None:
+    """And differs from the exact one by half a step at most."""
+    standardise, _ = scaled(CELLS)
+    steps = standardise.rounded().mixing / standardise.mixing_step
+    np.testing.assert_allclose(steps, np.round(steps), atol=1e-3)
+    assert np.abs(steps).max() == pytest.approx(127)
+    assert np.abs(steps - standardise.mixing / standardise.mixing_step).max() < 0.501
 
 
 def test_standardisation_of_few_images_leans_on_the_whole_image() -> None:

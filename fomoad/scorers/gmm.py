@@ -47,6 +47,11 @@ class GmmScorer:
     mean: float
     deviation: float
 
+    @property
+    def constant_steps(self) -> tuple[float, ...]:
+        """The size of the steps that the graph's largest constant is made of, where it is rounded for int8."""
+        return (self.standardise.mixing_step,)
+
     def score(self, features: Array) -> Array:
         """Scores (..., rows, columns) of features (..., rows, columns, D)."""
         scores = (self.mean - self._log_likelihood(self.standardise(features))) / self.deviation
@@ -58,7 +63,7 @@ class GmmScorer:
         Only operations that TFLite Micro has. The log-sum-exp subtracts the largest exponent first, so that
         nothing overflows.
         """
-        scaled = features * tf.constant(self.standardise.gain) + tf.constant(self.standardise.offset)
+        scaled = self.standardise.graph(features)
         kernel = tf.constant((self.means / self.variances[:, None]).T[None, None], tf.float32)
         products = tf.nn.bias_add(tf.nn.conv2d(scaled, kernel, 1, "VALID"), tf.constant(self._constants(), tf.float32))
         # A sum as a convolution: on a grid of one cell, the ONNX converter takes a reduction's axis for another.

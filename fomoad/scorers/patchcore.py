@@ -40,14 +40,19 @@ class PatchCoreScorer:
     k: int
 
     @property
-    def kernel_step(self) -> float:
-        """The size of the 127 steps to the largest of the graph's kernels, which hold -2 times the bank."""
-        return 2 * float(np.abs(self.bank).max()) / BANK_STEPS
+    def constant_steps(self) -> tuple[float, ...]:
+        """The sizes of the steps that the graph's large constants are made of, where they are rounded for int8."""
+        return self.standardise.mixing_step, 2 * self._bank_step
+
+    @property
+    def _bank_step(self) -> float:
+        """The size of the 127 steps to the largest value of the bank; the graph's kernels hold -2 times the bank."""
+        return float(np.abs(self.bank).max()) / BANK_STEPS
 
     def rounded(self) -> "PatchCoreScorer":
         """The scorer whose bank is rounded to whole steps of what its largest value is 127 of, for int8."""
-        step = self.kernel_step / 2
-        return replace(self, bank=(np.round(self.bank / step) * step).astype(np.float32))
+        bank = np.round(self.bank / self._bank_step) * self._bank_step
+        return replace(self, bank=bank.astype(np.float32))
 
     def score(self, features: Array, group: int | None = None) -> Array:
         """Scores (...) of features (..., D).
@@ -69,7 +74,7 @@ class PatchCoreScorer:
         For k = 1 the bank is taken in slices with a running minimum, and only operations that TFLite Micro has
         are used. Larger k need the whole row of distances, and TopK.
         """
-        scaled = features * tf.constant(self.standardise.gain) + tf.constant(self.standardise.offset)
+        scaled = self.standardise.graph(features)
         own = tf.reduce_sum(tf.square(scaled), axis=-1)
         if self.k > 1:
             nearest = -tf.math.top_k(-self._squared_without_own(scaled, self.bank), self.k, sorted=False).values

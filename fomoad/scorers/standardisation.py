@@ -1,15 +1,21 @@
-"""Features of like weight: each centred and divided by its standard deviation at its place in the image.
+"""Features of like weight: scaled place by place, then half whitened.
 
 What is usual differs from place to place: at the borders, where padding shows, and wherever a part always has an
 edge. PaDiM (Defard et al., ICPR 2021, section III-B) fits one Gaussian per place; here the places share one scoring
 function, and only the scale is theirs. Few images say little about a place, so its mean and variance are drawn
 towards those of the whole image.
+
+Features that vary together would count many times over in a distance. Whitening (ZCA: Kessy, Lewin and Strimmer,
+The American Statistician 2018) takes that away, but lifts noise in directions in which good parts hardly vary to
+the same height; half of it, the fourth root of the inverse covariance in place of the square root, finds more
+defects than none or all (docs/quality.md).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
@@ -21,6 +27,14 @@ A feature that hardly varies on good parts would else turn a rounding error into
 """
 PRIOR_IMAGES: Final = 10
 """How many images the whole image's mean and variance count for, beside a place's own."""
+WHITENING: Final = 0.5
+"""How much of the features' correlation is taken away: 0 none, 1 all."""
+WHITENING_FLOOR: Final = 0.01
+"""Added to the variances of all directions, in units of their mean: the smallest are not known well."""
+MIXING_STEPS: Final = 127
+"""What int8 holds on either side of 0."""
+MIXING_SLICE: Final = 64
+"""Columns of the mixing matrix that the graph uses at a time: a microcontroller's memory holds but one slice."""
 
 
 @dataclass(frozen=True)
@@ -43,17 +57,48 @@ class Moments:
 
 @dataclass(frozen=True)
 class Standardisation:
-    """x `gain` + `offset`, both (rows, columns, D)."""
+    """(x `gain` + `offset`) `mixing`: `gain` and `offset` (rows, columns, D), `mixing` (D, D) symmetric."""
 
     gain: Array
     offset: Array
+    mixing: Array
 
     def __call__(self, features: Array) -> Array:
         """Standardise features (..., rows, columns, D)."""
-        return features * self.gain + self.offset
+        mixed: Array = (features * self.gain + self.offset) @ self.mixing
+        return mixed
 
     def at(self, places: NDArray[np.int64], features: Array) -> Array:
         """Standardise features (n, D) that were taken at `places` (n,), counted row by row."""
+        mixed: Array = self._scaled_at(places, features) @ self.mixing
+        return mixed
+
+    def graph(self, features: tf.Tensor) -> tf.Tensor:
+        """The same as TensorFlow operations, (N, rows, columns, D) to (N, rows, columns, D)."""
+        scaled = features * tf.constant(self.gain) + tf.constant(self.offset)
+        slices = [self.mixing[:, start : start + MIXING_SLICE] for start in range(0, len(self.mixing), MIXING_SLICE)]
+        mixed = [tf.nn.conv2d(scaled, tf.constant(columns[None, None]), 1, "VALID") for columns in slices]
+        return mixed[0] if len(mixed) == 1 else tf.concat(mixed, axis=-1)
+
+    @property
+    def mixing_step(self) -> float:
+        """The size of the 127 steps to the largest value of `mixing`."""
+        return float(np.abs(self.mixing).max()) / MIXING_STEPS
+
+    def rounded(self) -> "Standardisation":
+        """The standardisation whose `mixing` is rounded to whole steps, for int8."""
+        return replace(self, mixing=(np.round(self.mixing / self.mixing_step) * self.mixing_step).astype(np.float32))
+
+    def whitened(self, places: NDArray[np.int64], features: Array) -> "Standardisation":
+        """The standardisation that scales like this one, then half whitens by features (n, D) from `places` (n,)."""
+        scaled = self._scaled_at(places, features).astype(np.float64)
+        covariance = np.atleast_2d(np.cov(scaled, rowvar=False))
+        variances, directions = np.linalg.eigh(covariance)
+        variances = np.maximum(variances, 0) / max(float(variances.mean()), 1e-12) + WHITENING_FLOOR
+        mixing = (directions * variances ** (-WHITENING / 2)) @ directions.T
+        return replace(self, mixing=mixing.astype(np.float32))
+
+    def _scaled_at(self, places: NDArray[np.int64], features: Array) -> Array:
         dimensions = features.shape[-1]
         gain, offset = self.gain.reshape(-1, dimensions), self.offset.reshape(-1, dimensions)
         scaled: Array = features * gain[places] + offset[places]
@@ -61,7 +106,7 @@ class Standardisation:
 
 
 def standardisation(moments: Moments) -> Standardisation:
-    """The standardisation of features with these moments."""
+    """The standardisation of features with these moments: scaled, not mixed."""
     weight = moments.count / (moments.count + PRIOR_IMAGES)
     mean = moments.total / moments.count
     centre = _blend(weight, mean)
@@ -69,7 +114,8 @@ def standardisation(moments: Moments) -> Standardisation:
     deviation = np.sqrt(_blend(weight, variance + (mean - centre) ** 2))
     floor = max(FLOOR * float(np.sqrt(np.mean(deviation**2))), 1e-12)
     gain = 1 / np.maximum(deviation, floor)
-    return Standardisation(gain.astype(np.float32), (-centre * gain).astype(np.float32))
+    unmixed = np.eye(gain.shape[-1], dtype=np.float32)
+    return Standardisation(gain.astype(np.float32), (-centre * gain).astype(np.float32), unmixed)
 
 
 def _blend(weight: float, local: NDArray[Any]) -> NDArray[Any]:
