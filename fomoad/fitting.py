@@ -2,12 +2,15 @@
 
 import functools
 import operator
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from fomoad import threshold
 from fomoad.coreset import composable_k_center
@@ -69,15 +72,19 @@ def fit_gmm(source: FeatureSource, groups: list[str], components: int, seed: int
     _numbered(groups)
     fold_of = threshold.folds(groups, FOLDS, seed)
     moments, cells = _sample_cells(source, fold_of, seed)
-    with step(f"Fitting a mixture to {len(cells.features)} cells"):
-        everyone = np.ones(len(cells.features), bool)
-        scorer = _fit_mixture(cells, everyone, moments, components, seed, _mixture(start))
-    held_out = []
-    for fold in range(len(moments)):
-        with step(f"Fitting fold {fold + 1} of {len(moments)}, for thresholds"):
-            kept, others = fold_of[cells.images] != fold, moments[:fold] + moments[fold + 1 :]
-            begin = start.folds[fold] if start else None
-            held_out.append(_fit_mixture(cells, kept, others, components, seed, begin))
+
+    def fit_without(fold: int | None) -> GmmScorer:
+        if fold is None:
+            return _fit_mixture(cells, np.ones(len(cells.features), bool), moments, components, seed, _mixture(start))
+        kept, others = fold_of[cells.images] != fold, moments[:fold] + moments[fold + 1 :]
+        return _fit_mixture(cells, kept, others, components, seed, start.folds[fold] if start else None)
+
+    with (
+        step(f"Fitting a mixture to {len(cells.features)} cells, and {len(moments)} to parts of them, for thresholds"),
+        threadpool_limits(1),  # else a fit that ends would give the others' products more threads, and other sums
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
+        scorer, *held_out = pool.map(fit_without, [None, *range(len(moments))])
     train_scores, held_out_scores = (np.empty(len(source), np.float32) for _ in range(2))
     for rows, features in source.batches("Scoring training images"):
         train_scores[rows] = _image_scores(scorer.score(features))

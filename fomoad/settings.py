@@ -39,7 +39,7 @@ class TrainSettings(BaseModel):
         96, description="Side of the images that the MobileNetV2 ImageNet weights were trained with."
     )
     capacity: Literal["low", "medium", "high"] = Field(
-        "medium", description="GMM: number of mixture components (16, 64, 128)."
+        "medium", description="GMM: number of mixture components (64, 256, 512)."
     )
     layers: Literal[1, 2, 3] = Field(2, description="PatchCore: number of backbone layers that are joined.")
     pool_size: Literal[1, 2, 3, 4, 5] = Field(

@@ -17,11 +17,11 @@ from scipy.special import logsumexp
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
-from fomoad.scorers.standardisation import Standardisation
+from fomoad.scorers.standardisation import Standardisation, products
 
 Array = NDArray[np.float32]
 
-CAPACITIES: Final = {"low": 16, "medium": 64, "high": 128}
+CAPACITIES: Final = {"low": 64, "medium": 256, "high": 512}
 """Components of the mixture."""
 CELLS_PER_COMPONENT: Final = 10
 """Fewer cells than this say nothing about a component: it is left out."""
@@ -29,6 +29,8 @@ REGULARISATION: Final = 0.1
 """Added to the components' variances, in units of the features' mean variance."""
 TOLERANCE: Final = 1e-2
 """Expectation-maximisation ends when a round gains less log-likelihood per cell than this."""
+MEANS_STEPS: Final = 127
+"""What int8 holds on either side of 0."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,8 @@ class GmmScorer:
 
     @property
     def constant_steps(self) -> tuple[float, ...]:
-        """The size of the steps that the graph's largest constant is made of, where it is rounded for int8."""
-        return (self.standardise.mixing_step,)
+        """The sizes of the steps that the graph's large constants are made of, where they are rounded for int8."""
+        return self.standardise.mixing_step, _step(self.means)
 
     def score(self, features: Array) -> Array:
         """Scores (..., rows, columns) of features (..., rows, columns, D)."""
@@ -64,12 +66,11 @@ class GmmScorer:
         nothing overflows.
         """
         scaled = self.standardise.graph(features)
-        kernel = tf.constant((self.means / self.variances[:, None]).T[None, None], tf.float32)
-        products = tf.nn.bias_add(tf.nn.conv2d(scaled, kernel, 1, "VALID"), tf.constant(self._constants(), tf.float32))
         # A sum as a convolution: on a grid of one cell, the ONNX converter takes a reduction's axis for another.
         ones = tf.ones((1, 1, scaled.shape[-1], 1))
         own = tf.nn.conv2d(tf.square(scaled), ones, 1, "VALID")
-        exponents = products - own * tf.constant(0.5 / self.variances, tf.float32)
+        precisions, constants = tf.constant(1 / self.variances), tf.constant(self._constants(), tf.float32)
+        exponents = (products(scaled, self.means.T) - own * np.float32(0.5)) * precisions + constants
         largest = tf.reduce_max(exponents, axis=-1, keepdims=True)
         summed = tf.reduce_sum(tf.exp(exponents - largest), axis=-1)
         log_likelihood = tf.squeeze(largest, axis=-1) + tf.math.log(summed)
@@ -101,7 +102,8 @@ def fit(
     """Fit a mixture to training features (n, D) that `standardise` has been applied to.
 
     Where the cells are few, so are the components. Expectation-maximisation sets out from cells far apart
-    (k-means++), or from `start`: mixtures of like features then end in the same of many optima.
+    (k-means++), or from `start`: mixtures of like features then end in the same of many optima. With `start`, the
+    features are those of int8 kernels, and the means are rounded to int8 as well.
     """
     count = max(1, min(components, len(cells) // CELLS_PER_COMPONENT))
     mixture = GaussianMixture(
@@ -122,13 +124,19 @@ def fit(
     # up to fifteen times longer where another process uses the cores.
     with threadpool_limits(1):
         mixture.fit(cells)
+    means = mixture.means_.astype(np.float32)
     scorer = GmmScorer(
         standardise=standardise,
         weights=mixture.weights_.astype(np.float32),
-        means=mixture.means_.astype(np.float32),
+        means=means if start is None else (np.round(means / _step(means)) * _step(means)).astype(np.float32),
         variances=mixture.covariances_.astype(np.float32),
         mean=0.0,
         deviation=1.0,
     )
     likelihood = scorer._log_likelihood(cells)
     return replace(scorer, mean=float(likelihood.mean()), deviation=float(max(likelihood.std(), 1e-6)))
+
+
+def _step(means: Array) -> float:
+    """The size of the 127 steps to the largest value of the means."""
+    return float(np.abs(means).max()) / MEANS_STEPS

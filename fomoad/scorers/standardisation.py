@@ -33,8 +33,8 @@ WHITENING_FLOOR: Final = 0.01
 """Added to the variances of all directions, in units of their mean: the smallest are not known well."""
 MIXING_STEPS: Final = 127
 """What int8 holds on either side of 0."""
-MIXING_SLICE: Final = 64
-"""Columns of the mixing matrix that the graph uses at a time: a microcontroller's memory holds but one slice."""
+SLICE: Final = 64
+"""Columns of a matrix that a graph multiplies with at a time: a microcontroller's memory holds but one slice."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,7 @@ class Standardisation:
     def graph(self, features: tf.Tensor) -> tf.Tensor:
         """The same as TensorFlow operations, (N, rows, columns, D) to (N, rows, columns, D)."""
         scaled = features * tf.constant(self.gain) + tf.constant(self.offset)
-        slices = [self.mixing[:, start : start + MIXING_SLICE] for start in range(0, len(self.mixing), MIXING_SLICE)]
-        mixed = [tf.nn.conv2d(scaled, tf.constant(columns[None, None]), 1, "VALID") for columns in slices]
-        return mixed[0] if len(mixed) == 1 else tf.concat(mixed, axis=-1)
+        return products(scaled, self.mixing)
 
     @property
     def mixing_step(self) -> float:
@@ -103,6 +101,13 @@ class Standardisation:
         gain, offset = self.gain.reshape(-1, dimensions), self.offset.reshape(-1, dimensions)
         scaled: Array = features * gain[places] + offset[places]
         return scaled
+
+
+def products(features: tf.Tensor, matrix: Array) -> tf.Tensor:
+    """Features (N, rows, columns, D) times a matrix (D, M), slice by slice, as TensorFlow operations."""
+    slices = [matrix[:, start : start + SLICE] for start in range(0, matrix.shape[1], SLICE)]
+    found = [tf.nn.conv2d(features, tf.constant(each[None, None]), 1, "VALID") for each in slices]
+    return found[0] if len(found) == 1 else tf.concat(found, axis=-1)
 
 
 def standardisation(moments: Moments) -> Standardisation:
