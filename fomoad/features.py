@@ -30,7 +30,8 @@ class Pooling:
 STOCK_POOLING = Pooling(size=3, stride=2, valid=True)
 """The pooling of Edge Impulse's GMM block: a grid of (side / 8) / 2 - 1 cells a side."""
 _INTO_FLOAT: Final = 0.5
-"""A factor that the converter to TFLite can only apply in float32: else it would pool in int8 and round the means."""
+"""A factor that the converter to TFLite can only apply in float32: else it would resize and pool in int8, and round
+the results again."""
 
 
 @dataclass(frozen=True)
@@ -49,17 +50,17 @@ class Features:
         """Features (N, rows, columns, D) of images (N, height, width, channels), as TensorFlow operations."""
         outputs = network.run(self.network, images, ranges)
         rows, columns = outputs[self.grid_of].shape[1:3]
+        if ranges is not None:
+            outputs = {name: output * _INTO_FLOAT for name, output in outputs.items()}
         # Each is pooled before they are joined: on a large grid, they would take most of a microcontroller's memory.
         pooled = [self._pool(_resize(outputs[name], rows, columns)) for name in self.network.outputs]
-        return pooled[0] if len(pooled) == 1 else tf.concat(pooled, axis=-1)
+        features = pooled[0] if len(pooled) == 1 else tf.concat(pooled, axis=-1)
+        return features if ranges is None else features * (1 / _INTO_FLOAT)
 
     def _pool(self, features: tf.Tensor) -> tf.Tensor:
         if self.pooling.size == 1 and self.pooling.stride == 1:
             return features
-        if ranges is not None:
-            features *= _INTO_FLOAT
-        pooled = tf.nn.avg_pool2d(features, self.pooling.size, self.pooling.stride, self.pooling.padding)
-        return pooled if ranges is None else pooled * (1 / _INTO_FLOAT)
+        return tf.nn.avg_pool2d(features, self.pooling.size, self.pooling.stride, self.pooling.padding)
 
 
 def _resize(tensor: tf.Tensor, rows: int, columns: int) -> tf.Tensor:
