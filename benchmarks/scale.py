@@ -11,11 +11,8 @@ To see a training live within 4 GB, page cache included, run this in a control g
 
 import argparse
 import json
-import os
 import shutil
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import svg
+from benchmarks import processes, svg
 from fomoad.sample_data import DIFFICULTIES, NORMAL_NAME, photo
 
 SIDE = 96
@@ -112,13 +109,8 @@ def crops(photos: NDArray[np.uint8], count: int) -> Iterator[NDArray[np.float32]
 def train(data: Path, out: Path, scoring: str, count: int, settings: list[str]) -> Run:
     """A training as a process of its own; its log goes beside the models."""
     command = [sys.executable, "-m", "fomoad", "train", "--data-directory", str(data), "--out-directory", str(out)]
-    began = time.monotonic()
-    with out.with_suffix(".log").open("w") as log:
-        child = subprocess.Popen([*command, f"--scoring-function={scoring}", *settings], stdout=log)
-        _, status, usage = os.wait4(child.pid, 0)
-    if status:
-        raise SystemExit(f"The training on {count} images failed: see {log.name}.")
-    return Run(scoring, count, time.monotonic() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+    usage = processes.run([*command, f"--scoring-function={scoring}", *settings], out.with_suffix(".log"))
+    return Run(scoring, count, usage.wall, usage.processor, usage.memory)
 
 
 def table(runs: list[Run]) -> str:

@@ -43,6 +43,8 @@ have at least, as far as is known by then. The final radius is then about a tent
 whole matrix; finer picking costs much and brings it little lower."""
 OVERSAMPLING = 4
 """From no shard more than so many times the rows that are wanted are picked."""
+MOST_PICKS = 40_000
+"""Nor are more than this picked, unless more are wanted: the time grows with the square of the picks."""
 SHARDS_HELD = 4
 """What was picked from more shards than this is selected from at once, so that it does not pile up."""
 RADIUS_ELEMENTS = 1 << 22
@@ -162,7 +164,8 @@ def _cover(points: NDArray[Any], count: int, radius: float, seed: int) -> tuple[
     """
     _check(points, 1)
     first = int(np.random.default_rng(seed).integers(len(points)))
-    selection = _Selection(points, min(OVERSAMPLING * count, len(points)), first)
+    most = max(count, min(OVERSAMPLING * count, MOST_PICKS))
+    selection = _Selection(points, min(most, len(points)), first)
     counted = False
     while selection.picked < len(selection.picks):
         if selection.picked >= count and not counted:

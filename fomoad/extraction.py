@@ -24,6 +24,6 @@ def extractor(features: Features, ranges: Ranges | None = None) -> Extract:
     """Compile the float features, or with `ranges` those of int8 kernels, for batches of any size."""
     shape = features.network.input_shape
     exported = Exported(lambda image: features.graph(image, ranges), shape)
-    content = tflite.convert(exported) if ranges is None else tflite.convert_int8(exported, int8_output=False)
+    content = tflite.convert_features(exported, rounded=ranges is not None)
     batch = max(1, BATCH_PIXELS // int(np.prod(shape[:2])))
     return runtime.load_tflite(content, Path("backbone"), batch).score

@@ -56,7 +56,8 @@ def train_within_limits(
     while True:
         fit = _fit(settings, split, source)
         model = _train_int8(settings, split, images, features, fit, work_directory)
-        model.record.profile = measure(tflite.INT8_FILE, model.content)
+        with step(f"Measuring what {tflite.INT8_FILE} asks of a device"):
+            model.record.profile = measure(tflite.INT8_FILE, model.content)
         entries = _entries_to_drop(settings, fit, model.record.profile)
         if entries == 0:
             return settings, fit, model

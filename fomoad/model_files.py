@@ -3,6 +3,7 @@
 import hashlib
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -34,17 +35,22 @@ class Model:
 
 
 def convert_float(settings: TrainSettings, images: Images, features: Features, fit: Fit) -> dict[str, Model]:
-    """Convert a fit to the float32 formats."""
+    """Convert a fit to the float32 formats, and measure the TFLite model meanwhile."""
     divisor = score_divisor(settings, fit)
     thresholds = decide(settings, fit, lambda scores: scores / divisor)
     exported = Exported(Detector(features, fit.scorer, divisor).graph, images.shape)
     image = TensorInfo(shape=[1, *images.shape], dtype="float32")
     scores = TensorInfo(shape=[1, *exported.grid], dtype="float32")
     models = {}
-    for name, convert in _FLOAT_CONVERSIONS.items():
-        with step(f"Converting to {name}"):
-            content = convert(exported)
-        models[name] = Model(content, model_record(content, image, scores, thresholds))
+    with ThreadPoolExecutor(1) as beside:
+        for name, convert in _FLOAT_CONVERSIONS.items():
+            with step(f"Converting to {name}"):
+                content = convert(exported)
+            models[name] = Model(content, model_record(content, image, scores, thresholds))
+            if name == tflite.FLOAT_FILE:
+                measured = beside.submit(measure, name, content)
+        with step(f"Measuring what {tflite.FLOAT_FILE} asks of a device"):
+            models[tflite.FLOAT_FILE].record.profile = measured.result()
     return models
 
 
@@ -59,9 +65,8 @@ def measure(name: str, content: bytes) -> Profile:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         path.write_bytes(content)
-        with step(f"Measuring what {name} asks of a device"):
-            measured = profile.profile_model(path)
-    log(profile.table(measured))
+        measured = profile.profile_model(path)
+    log(f"What {name} asks of a device:\n{profile.table(measured)}")
     return measured
 
 

@@ -28,7 +28,7 @@ from fomoad.metadata import (
     InputInfo,
     ModelFile,
 )
-from fomoad.model_files import convert_float, measure
+from fomoad.model_files import convert_float
 from fomoad.progress import log, track
 from fomoad.settings import TrainSettings
 
@@ -79,7 +79,6 @@ def train_models(
     settings, fit, int8_model = train_within_limits(settings, split, images, features, work_directory)
     models = convert_float(settings, images, features, fit) | {tflite.INT8_FILE: int8_model}
     records = {name: model.record for name, model in models.items()}
-    records[tflite.FLOAT_FILE].profile = measure(tflite.FLOAT_FILE, models[tflite.FLOAT_FILE].content)
     metadata = _metadata(settings, split, images, weights, features, records)
     contents = {name: model.content for name, model in models.items()}
     return contents | {METADATA_FILE: metadata.model_dump_json(indent=2).encode() + b"\n"}

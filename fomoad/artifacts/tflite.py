@@ -1,5 +1,7 @@
 """TFLite files, float32 and int8."""
 
+import warnings
+
 import tensorflow as tf
 
 from fomoad.artifacts.trace import Exported
@@ -13,18 +15,35 @@ def convert(exported: Exported) -> bytes:
     return bytes(_converter(exported).convert())
 
 
-def convert_int8(exported: Exported, int8_output: bool = True) -> bytes:
-    """Convert a graph with rounded tensors to a TFLite model whose input, and output unless told, are int8.
+def convert_int8(exported: Exported) -> bytes:
+    """Convert a graph with rounded tensors to a TFLite model whose input and output are int8.
 
     The rounding operations mark what is to become int8: the backbone. What follows stays float32, and needs no
     representative data set.
     """
     converter = _converter(exported)
+    _round(converter)
+    converter.inference_output_type = tf.int8
+    return bytes(converter.convert())
+
+
+def convert_features(exported: Exported, rounded: bool) -> bytes:
+    """Convert a backbone for use in this process: float32 output, and int8 input and kernels where it is rounded.
+
+    The model has no signature, for the sake of which others take the longer way through a SavedModel on the disk.
+    """
+    converter = _converter(exported)
+    converter.experimental_lower_to_saved_model = False
+    if rounded:
+        _round(converter)
+    with warnings.catch_warnings():  # it misses ranges of the input, which the graph has
+        warnings.simplefilter("ignore")
+        return bytes(converter.convert())
+
+
+def _round(converter: tf.lite.TFLiteConverter) -> None:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.inference_input_type = tf.int8
-    if int8_output:
-        converter.inference_output_type = tf.int8
-    return bytes(converter.convert())
 
 
 def _converter(exported: Exported) -> tf.lite.TFLiteConverter:
