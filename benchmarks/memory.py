@@ -25,8 +25,10 @@ from fomoad.sample_data import DIFFICULTIES, NORMAL_NAME, photo
 from fomoad.scaling import from_pixels
 
 SIDE = 96
-SCORERS = {"gmm": (), "patchcore": ("--sampling-ratio", "0.001")}
-"""The default ratio keeps 14 times as many of the 144 patches of an image: a longer run, and no other memory."""
+SCORERS = ("gmm", "patchcore")
+PATCHES = (SIDE // 8) ** 2
+BANK = 1000
+"""So many patches are kept of all images: a larger bank makes a longer run. --memory-limit bounds what it may take."""
 OPTIONS = ("--memory", "2g", "--memory-swap", "2g", "--read-only", "--tmpfs", "/tmp", "--network", "none")
 PERIOD_SECONDS = 0.1
 PARTS = 50
@@ -65,10 +67,11 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- |")
     for count in arguments.counts:
         with tempfile.TemporaryDirectory() as folder:
+            ratio = ("--sampling-ratio", str(BANK / (PATCHES * count)))
             write_images(Path(folder) / "X_split_train.npy", count)
-            for name, options in SCORERS.items():
+            for name in SCORERS:
                 start = time.monotonic()
-                peak = measure(arguments.image, Path(folder), ("--scoring-function", name, *options))
+                peak = measure(arguments.image, Path(folder), ("--scoring-function", name, *ratio))
                 seconds = time.monotonic() - start
                 sizes = " | ".join(f"{size / 2**20:.0f} MiB" for size in (peak.own, peak.resident, peak.group))
                 print(f"| {count:,} | {name} | {seconds:.0f} | {sizes} |", flush=True)
