@@ -35,6 +35,9 @@ ERROR_IMAGES: Final = 20
 STEPS_TO_THRESHOLD: Final = 64
 """The int8 output's steps from 0 to the threshold, which is thus a quarter of the range and falls on a step."""
 INT8_STEPS: Final = 255
+MIN_HIGHEST: Final = 10
+HIGHEST_SHARE: Final = 20
+"""A threshold is carried over by the scores of the highest 1/20 of the training images, and at least of ten."""
 MIN_BANK: Final = 10
 """Fewer entries than this are no memory bank."""
 
@@ -121,17 +124,40 @@ def _train_int8(
         extract = extraction.extractor(features, ranges)
     source = FeatureSource(images, extract, settings.memory_limit * 2**20, work_directory)
     fit = _fit(settings, split, source, start=float_fit)
-    divisor = score_divisor(settings, fit)
-    steps = suggested_threshold(settings, fit) / divisor / STEPS_TO_THRESHOLD
+    suggested = own_threshold(settings, float_fit, fit)
+    divisor = score_divisor(settings, suggested)
+    steps = suggested / divisor / STEPS_TO_THRESHOLD
     detector = Detector(features, fit.scorer, divisor, ranges, INT8_STEPS * steps)
     with step(f"Converting to {tflite.INT8_FILE}"):
         content = tflite.convert_int8(Exported(detector.graph, images.shape))
         for constant_step in fit.scorer.constant_steps:
             content = tflite_file.store_as_int8(content, constant_step)
     model = runtime.load_tflite(content, Path(tflite.INT8_FILE))
-    thresholds = decide(settings, fit, lambda scores: model.output.decode(model.output.encode(scores / divisor)))
+
+    def as_put_out(scores: Array) -> Array:
+        return model.output.decode(model.output.encode(scores / divisor))
+
+    thresholds = decide(settings, fit, as_put_out)
+    if settings.threshold_method == "max":
+        carried = float(as_put_out(np.array([suggested], np.float32))[0])
+        thresholds = thresholds.model_copy(update={"suggested": carried})
     record = model_record(content, TensorInfo.of(model.input), TensorInfo.of(model.output), thresholds)
     return Model(content, record)
+
+
+def own_threshold(settings: TrainSettings, float_fit: Fit, fit: Fit) -> float:
+    """The int8 model's threshold, in its scorer's own units.
+
+    A conformal one is its own, for the promise's sake. That of the rule `max` hangs on the single highest image, which
+    rounding moves most, so the float32 model's is carried over: times the median ratio of int8 to float32 scores among
+    the highest images. Thus both models tell the same images apart.
+    """
+    if settings.threshold_method == "conformal":
+        return suggested_threshold(settings, fit)
+    order = np.argsort(float_fit.train_scores, kind="stable")
+    highest = order[-max(MIN_HIGHEST, len(order) // HIGHEST_SHARE) :]
+    before, after = float_fit.train_scores[highest], fit.train_scores[highest]
+    return suggested_threshold(settings, float_fit) * float(np.median(after[before > 0] / before[before > 0]))
 
 
 def _feature_error(exact: Network, rounded: Network, ranges: Ranges, images: Array) -> float:

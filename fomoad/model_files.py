@@ -36,7 +36,7 @@ class Model:
 
 def convert_float(settings: TrainSettings, images: Images, features: Features, fit: Fit) -> dict[str, Model]:
     """Convert a fit to the float32 formats, and measure the TFLite model meanwhile."""
-    divisor = score_divisor(settings, fit)
+    divisor = score_divisor(settings, suggested_threshold(settings, fit))
     thresholds = decide(settings, fit, lambda scores: scores / divisor)
     exported = Exported(Detector(features, fit.scorer, divisor).graph, images.shape)
     image = TensorInfo(shape=[1, *images.shape], dtype="float32")
@@ -85,9 +85,9 @@ def suggested_threshold(settings: TrainSettings, fit: Fit) -> float:
     return decide(settings, fit, lambda scores: scores).suggested
 
 
-def score_divisor(settings: TrainSettings, fit: Fit) -> float:
-    """What scores are divided by, as `score_scale` says."""
-    return suggested_threshold(settings, fit) if settings.score_scale == "threshold" else 1.0
+def score_divisor(settings: TrainSettings, suggested: float) -> float:
+    """What scores are divided by, as `score_scale` says, where `suggested` is the threshold to use."""
+    return suggested if settings.score_scale == "threshold" else 1.0
 
 
 _FLOAT_CONVERSIONS: Final[dict[str, Callable[[Exported], bytes]]] = {
