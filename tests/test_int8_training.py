@@ -14,7 +14,14 @@ SCORES = np.random.default_rng(0).gamma(2.0, 2.0, 100).astype(np.float32)
 
 def _fit(scores: np.ndarray) -> Fit:
     ones = np.ones((1, 1, 2), np.float32)
-    scorer = GmmScorer(Standardisation(ones, ones), ones[0, 0], np.ones((2, 2), np.float32), ones[0, 0], 0.0, 1.0)
+    scorer = GmmScorer(
+        Standardisation(ones, ones, np.eye(2, dtype=np.float32)),
+        ones[0, 0],
+        np.ones((2, 2), np.float32),
+        ones[0, 0],
+        0.0,
+        1.0,
+    )
     return Fit(scorer, scores, scores)
 
 

@@ -11,10 +11,11 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from kernels import LAYER, blocky_images, chain, convolution, mobilenet, on_litert, on_micro, on_reference
 
-from fomoad import backbone, micro, network, quantization, scaling, tflite_file
+from fomoad import backbone, extraction, micro, network, quantization, scaling, tflite_file
 from fomoad.artifacts import tflite
 from fomoad.artifacts.trace import Exported
 from fomoad.backbone import Weights
+from fomoad.features import Features, Pooling
 from fomoad.network import INPUT, Network
 
 RANDOM = np.random.default_rng(0)
@@ -137,3 +138,17 @@ def test_trained_weights_keep_their_features(shared: Path) -> None:
     corrected = quantization.errors(exact, quantization.correct_biases(exact, ranges, images), ranges, images)[LAYER]
     assert corrected < 0.9 * plain
     assert corrected < 0.25
+
+
+def test_pooled_features_are_not_rounded_again() -> None:
+    """The int8 model's features are the means of the values that its last convolution gives, in float32."""
+    exact, images = mobilenet(), blocky_images(4)
+    ranges = quantization.calibrate(exact, images, (-1.0, 1.0))
+    plain, pooled = (Features(exact, LAYER, Pooling(size, size, valid=True)) for size in (1, 2))
+    content = tflite.convert_int8(Exported(lambda image: pooled.graph(image, ranges), exact.input_shape), False)
+    pooling = [each for each in tflite_file.operations(content) if each.name == "AVERAGE_POOL_2D"]
+    assert [each.outputs[0].dtype for each in pooling] == ["float32"]
+    features = extraction.extractor(plain, ranges)(images)
+    count, rows, columns, channels = features.shape
+    expected = features.reshape(count, rows // 2, 2, columns // 2, 2, channels).mean(axis=(2, 4))
+    np.testing.assert_allclose(extraction.extractor(pooled, ranges)(images), expected, atol=1e-5)

@@ -7,7 +7,6 @@ For the same flash and time, many spherical components over all features tell mo
 a random projection of them (docs/quality.md), and nothing is left to the luck of a projection.
 """
 
-import warnings
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -15,7 +14,6 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 from scipy.special import logsumexp
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
@@ -31,6 +29,8 @@ REGULARISATION: Final = 0.1
 """Added to the components' variances, in units of the features' mean variance."""
 TOLERANCE: Final = 1e-2
 """Expectation-maximisation ends when a round gains less log-likelihood per cell than this."""
+ANY_GAIN: Final = 1e9
+"""A tolerance that ends it after the second round, the first that has one before it to compare with."""
 MEANS_STEPS: Final = 127
 """What int8 holds on either side of 0."""
 
@@ -104,8 +104,8 @@ def fit(
     """Fit a mixture to training features (n, D) that `standardise` has been applied to.
 
     Where the cells are few, so are the components. Expectation-maximisation sets out from cells far apart
-    (k-means++). With `start`, a mixture of like features, it takes one step from there: each component stays the
-    counterpart of its own, while more steps would go on to other optima. The features are then those of int8 kernels,
+    (k-means++). With `start`, a mixture of like features, it takes two rounds from there: each component stays the
+    counterpart of its own, while more rounds would go on to other optima. The features are then those of int8 kernels,
     and the means are rounded to int8 as well.
     """
     count = max(1, min(components, len(cells) // CELLS_PER_COMPONENT))
@@ -122,12 +122,11 @@ def fit(
             weights_init=start.weights / start.weights.sum(),
             means_init=start.means,
             precisions_init=1 / start.variances,
-            max_iter=1,
+            tol=ANY_GAIN,
         )
     # Expectation-maximisation is thousands of small products: threads wait for one another longer than they work,
     # up to fifteen times longer where another process uses the cores.
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # one step is not meant to converge
+    with threadpool_limits(1):
         mixture.fit(cells)
     means = mixture.means_.astype(np.float32)
     scorer = GmmScorer(
