@@ -19,10 +19,10 @@ class Figures(Protocol):
 
 def write(out: Path, means: Mapping[tuple[str, str], Figures]) -> None:
     """Write auroc.svg, a bar a setting, and cost.svg, AUROC over the file's size."""
-    (out / "auroc.svg").writetext(_bars({key: row.auroc for key, row in means.items()}))
+    (out / "auroc.svg").write_text(_bars({key: row.auroc for key, row in means.items()}))
     sizes = {key: (row.flash / 1024, row.auroc) for key, row in means.items() if row.flash}
     if sizes:
-        (out / "cost.svg").writetext(_scatter(sizes))
+        (out / "cost.svg").write_text(_scatter(sizes))
 
 
 def _bars(values: dict[tuple[str, str], float]) -> str:

@@ -167,10 +167,21 @@ def test_half_whitening_takes_the_fourth_root_of_the_covariance(dimensions: int)
 def test_rounded_mixing_is_made_of_127_steps() -> None:
     """And differs from the exact one by half a step at most."""
     standardise, _ = scaled(CELLS)
-    steps = standardise.rounded().mixing / standardise.mixing_step
+    step = np.abs(standardise.mixing).max() / 127
+    steps = standardise.rounded().mixing / step
     np.testing.assert_allclose(steps, np.round(steps), atol=1e-3)
     assert np.abs(steps).max() == pytest.approx(127)
-    assert np.abs(steps - standardise.mixing / standardise.mixing_step).max() < 0.501
+    assert np.abs(steps - standardise.mixing / step).max() < 0.501
+
+
+def test_a_single_cell_is_whitened_and_rounded_without_a_division_by_zero() -> None:
+    """It varies in nothing, so that nothing is mixed; a mixture of it knows but one cell."""
+    cell = CELLS[:1]
+    standardise = standardisation(Moments.of(at_one_place(CELLS))).whitened(np.zeros(1, np.int64), cell)
+    np.testing.assert_allclose(standardise.mixing / standardise.mixing[0, 0], np.eye(24), atol=1e-6)
+    start = gmm.fit(standardise.at(np.zeros(1, np.int64), cell), standardise, 4, seed=1)
+    again = gmm.fit(standardise.at(np.zeros(1, np.int64), cell), standardise, 4, seed=1, start=start)
+    assert np.isfinite(again.score(at_one_place(CELLS[:9]))).all()
 
 
 def test_standardisation_of_few_images_leans_on_the_whole_image() -> None:

@@ -18,6 +18,7 @@ from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
 from fomoad.scorers.standardisation import Standardisation, products
+from fomoad.scorers.steps import in_steps, step_of
 
 Array = NDArray[np.float32]
 
@@ -31,8 +32,6 @@ TOLERANCE: Final = 1e-2
 """Expectation-maximisation ends when a round gains less log-likelihood per cell than this."""
 ANY_GAIN: Final = 1e9
 """A tolerance that ends it after the second round, the first that has one before it to compare with."""
-MEANS_STEPS: Final = 127
-"""What int8 holds on either side of 0."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class GmmScorer:
     @property
     def constant_steps(self) -> tuple[float, ...]:
         """The sizes of the steps that the graph's large constants are made of, where they are rounded for int8."""
-        return self.standardise.mixing_step, _step(self.means)
+        return step_of(self.standardise.mixing), step_of(self.means)
 
     def score(self, features: Array) -> Array:
         """Scores (..., rows, columns) of features (..., rows, columns, D)."""
@@ -108,6 +107,8 @@ def fit(
     counterpart of its own, while more rounds would go on to other optima. The features are then those of int8 kernels,
     and the means are rounded to int8 as well.
     """
+    if len(cells) == 1:
+        cells = np.repeat(cells, 2, axis=0)  # scikit-learn asks for two
     count = max(1, min(components, len(cells) // CELLS_PER_COMPONENT))
     mixture = GaussianMixture(
         n_components=count,
@@ -132,15 +133,10 @@ def fit(
     scorer = GmmScorer(
         standardise=standardise,
         weights=mixture.weights_.astype(np.float32),
-        means=means if start is None else (np.round(means / _step(means)) * _step(means)).astype(np.float32),
+        means=means if start is None else in_steps(means),
         variances=mixture.covariances_.astype(np.float32),
         mean=0.0,
         deviation=1.0,
     )
     likelihood = scorer._log_likelihood(cells)
     return replace(scorer, mean=float(likelihood.mean()), deviation=float(max(likelihood.std(), 1e-6)))
-
-
-def _step(means: Array) -> float:
-    """The size of the 127 steps to the largest value of the means."""
-    return float(np.abs(means).max()) / MEANS_STEPS

@@ -12,6 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from fomoad.scorers.standardisation import Standardisation
+from fomoad.scorers.steps import in_steps, step_of
 
 Array = NDArray[np.float32]
 
@@ -20,8 +21,6 @@ SLICE_BYTES: Final = 64 * 2**10
 
 A microcontroller's arena then does not grow with the bank, and elsewhere the distances stay in the cache.
 """
-BANK_STEPS: Final = 127
-"""What int8 holds on either side of 0."""
 BLOCK_BYTES: Final = 64 * 2**20
 """Distances are computed in NumPy in blocks of about this size."""
 
@@ -41,18 +40,15 @@ class PatchCoreScorer:
 
     @property
     def constant_steps(self) -> tuple[float, ...]:
-        """The sizes of the steps that the graph's large constants are made of, where they are rounded for int8."""
-        return self.standardise.mixing_step, 2 * self._bank_step
+        """The sizes of the steps that the graph's large constants are made of, where they are rounded for int8.
 
-    @property
-    def _bank_step(self) -> float:
-        """The size of the 127 steps to the largest value of the bank; the graph's kernels hold -2 times the bank."""
-        return float(np.abs(self.bank).max()) / BANK_STEPS
+        The graph's kernels hold -2 times the bank.
+        """
+        return step_of(self.standardise.mixing), 2 * step_of(self.bank)
 
     def rounded(self) -> "PatchCoreScorer":
         """The scorer whose bank is rounded to whole steps of what its largest value is 127 of, for int8."""
-        bank = np.round(self.bank / self._bank_step) * self._bank_step
-        return replace(self, bank=bank.astype(np.float32))
+        return replace(self, bank=in_steps(self.bank))
 
     def score(self, features: Array, group: int | None = None) -> Array:
         """Scores (...) of features (..., D).

@@ -18,6 +18,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from fomoad.scorers.steps import in_steps
+
 Array = NDArray[np.float32]
 
 FLOOR: Final = 0.1
@@ -31,8 +33,6 @@ WHITENING: Final = 0.5
 """How much of the features' correlation is taken away: 0 none, 1 all."""
 WHITENING_FLOOR: Final = 0.01
 """Added to the variances of all directions, in units of their mean: the smallest are not known well."""
-MIXING_STEPS: Final = 127
-"""What int8 holds on either side of 0."""
 SLICE: Final = 64
 """Columns of a matrix that a graph multiplies with at a time: a microcontroller's memory holds but one slice."""
 
@@ -78,19 +78,15 @@ class Standardisation:
         scaled = features * tf.constant(self.gain) + tf.constant(self.offset)
         return products(scaled, self.mixing)
 
-    @property
-    def mixing_step(self) -> float:
-        """The size of the 127 steps to the largest value of `mixing`."""
-        return float(np.abs(self.mixing).max()) / MIXING_STEPS
-
     def rounded(self) -> "Standardisation":
         """The standardisation whose `mixing` is rounded to whole steps, for int8."""
-        return replace(self, mixing=(np.round(self.mixing / self.mixing_step) * self.mixing_step).astype(np.float32))
+        return replace(self, mixing=in_steps(self.mixing))
 
     def whitened(self, places: NDArray[np.int64], features: Array) -> "Standardisation":
         """The standardisation that scales like this one, then half whitens by features (n, D) from `places` (n,)."""
         scaled = self._scaled_at(places, features).astype(np.float64)
-        covariance = np.atleast_2d(np.cov(scaled, rowvar=False))
+        centred = scaled - scaled.mean(axis=0)
+        covariance = centred.T @ centred / len(centred)
         variances, directions = np.linalg.eigh(covariance)
         variances = np.maximum(variances, 0) / max(float(variances.mean()), 1e-12) + WHITENING_FLOOR
         mixing = (directions * variances ** (-WHITENING / 2)) @ directions.T
