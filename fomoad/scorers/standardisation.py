@@ -22,7 +22,7 @@ from fomoad.scorers.steps import in_steps
 
 Array = NDArray[np.float32]
 
-FLOOR: Final = 0.1
+FLOOR: Final = 0.3
 """The smallest standard deviation that is divided by, as a share of the features' root mean variance.
 
 A feature that hardly varies on good parts would else turn a rounding error into a distance.
