@@ -74,10 +74,8 @@ def fit_gmm(source: FeatureSource, groups: list[str], components: int, seed: int
     moments, cells = _sample_cells(source, fold_of, seed)
 
     def fit_without(fold: int | None) -> GmmScorer:
-        if fold is None:
-            return _fit_mixture(cells, np.ones(len(cells.features), bool), moments, components, seed, _mixture(start))
-        kept, others = fold_of[cells.images] != fold, moments[:fold] + moments[fold + 1 :]
-        return _fit_mixture(cells, kept, others, components, seed, start.folds[fold] if start else None)
+        begin = _mixture(start) if fold is None else start.folds[fold] if start else None
+        return _fit_mixture(*_without(fold, fold_of, moments, cells), components, seed, begin)
 
     with (
         step(f"Fitting a mixture to {len(cells.features)} cells, and {len(moments)} to parts of them, for thresholds"),
@@ -106,34 +104,41 @@ def fit_patchcore(
 ) -> Fit:
     """Select a memory bank, then score every image without the bank entries of its own sample.
 
-    These scores are held out in the way that matters: what an image itself put into the bank does not count.
-    They tend to be too high rather than too low, because nothing takes the removed entries' place.
+    Features are then standardised by the images of the other folds, so that these scores are held out: nothing that
+    comes of an image counts. They tend to be too high rather than too low: nothing takes the removed entries' place.
     With `start`, a float fit, the features are those of int8 kernels for the same images: the bank is made of the
     same patches as there, and rounded to int8 as well.
     """
     group_of = _numbered(groups)
-    moments, cells = _sample_cells(source, np.zeros(len(source), np.int64), seed)
-    standardise = _standardisation(cells, np.ones(len(cells.features), bool), moments, start)
-    grid = standardise.gain.shape[0] * standardise.gain.shape[1]
+    fold_of = threshold.folds(groups, FOLDS, seed)
+    moments, cells = _sample_cells(source, fold_of, seed)
+    everyone, *others = (
+        _standardisation(*_without(fold, fold_of, moments, cells), start) for fold in (None, *range(len(moments)))
+    )
+    grid = everyone.gain.shape[0] * everyone.gain.shape[1]
     if start is None or start.patches is None:
-        bank, patches = _select_bank(source, standardise, grid, sampling_ratio, seed, memory_limit)
+        patches = _select_patches(source, everyone, grid, sampling_ratio, seed, memory_limit)
     else:
         patches = start.patches
-        bank = standardise.at(patches % grid, _gather(source, patches, grid))
-    scorer = PatchCoreScorer(standardise, bank, group_of[patches // grid], min(k, len(bank)))
-    if start is not None:
-        scorer = scorer.rounded()
+    gathered = _gather(source, patches, grid)
+
+    def scorer_of(standardise: Standardisation) -> PatchCoreScorer:
+        bank = standardise.at(patches % grid, gathered)
+        scorer = PatchCoreScorer(standardise, bank, group_of[patches // grid], min(k, len(bank)))
+        return scorer if start is None else scorer.rounded()
+
+    held_out = [scorer_of(standardise) for standardise in others]
     scores = np.empty(len(source), np.float32)
     for rows, features in source.batches("Scoring training images"):
-        for row, cells in zip(range(rows.start, rows.stop), features, strict=True):
-            scores[row] = scorer.score(cells, int(group_of[row])).max()
-    return Fit(scorer, scores, scores, patches=patches)
+        for row, grid_features in zip(range(rows.start, rows.stop), features, strict=True):
+            scores[row] = held_out[fold_of[row]].score(grid_features, int(group_of[row])).max()
+    return Fit(scorer_of(everyone), scores, scores, patches=patches)
 
 
-def _select_bank(
+def _select_patches(
     source: FeatureSource, standardise: Standardisation, grid: int, ratio: float, seed: int, memory_limit: int
-) -> tuple[Array, NDArray[np.int64]]:
-    """The bank (M, D) of scaled patches, and each entry's number (M,) among all patches, `grid` to an image."""
+) -> NDArray[np.int64]:
+    """The number (M,) of each of the bank's entries among all patches, `grid` to an image."""
     patches = len(source) * grid
     most = min(MAX_BANK, int(memory_limit * BANK_SHARE) // standardise.gain[0, 0].nbytes)
     count = min(max(1, round(ratio * patches)), most)
@@ -141,7 +146,7 @@ def _select_bank(
         log(f"The memory bank is limited to {most} of {patches} patches.")
     shards = _shards(source, standardise, memory_limit)
     with step(f"Selecting {count} of {patches} patches for the memory bank"):
-        return composable_k_center(shards, count, seed)
+        return composable_k_center(shards, count, seed)[1]
 
 
 def _gather(source: FeatureSource, patches: NDArray[np.int64], grid: int) -> Array:
@@ -196,29 +201,37 @@ def _quota(rows: slice, images: int, per_image: int) -> NDArray[np.int64]:
     return np.diff(edges)
 
 
+def _without(
+    fold: int | None, fold_of: NDArray[np.int64], moments: list[Moments], cells: _Cells
+) -> tuple[_Cells, list[Moments]]:
+    """The cells and the moments of the images that are in any other fold; of all images for None."""
+    if fold is None:
+        return cells, moments
+    kept = fold_of[cells.images] != fold
+    others = _Cells(cells.features[kept], cells.places[kept], cells.images[kept])
+    return others, moments[:fold] + moments[fold + 1 :]
+
+
 def _fit_mixture(
     cells: _Cells,
-    kept: NDArray[np.bool_],
     moments: list[Moments],
     components: int,
     seed: int,
     start: GmmScorer | None,
 ) -> GmmScorer:
-    """Fit a mixture to the cells `kept` (n,), scaled by the moments of the images that they are from."""
-    standardise = _standardisation(cells, kept, moments, start)
-    scaled = standardise.at(cells.places[kept], cells.features[kept])
+    """Fit a mixture to cells, standardised by themselves and the moments of the images that they are from."""
+    standardise = _standardisation(cells, moments, start)
+    scaled = standardise.at(cells.places, cells.features)
     return gmm.fit(scaled, standardise, components, seed, start)
 
 
-def _standardisation(
-    cells: _Cells, kept: NDArray[np.bool_], moments: list[Moments], start: GmmScorer | Fit | None
-) -> Standardisation:
-    """The standardisation by the moments of some images and the cells `kept` (n,) of them.
+def _standardisation(cells: _Cells, moments: list[Moments], start: GmmScorer | Fit | None) -> Standardisation:
+    """The standardisation by the moments of some images and cells of them.
 
     With `start`, the features are those of int8 kernels, and what would take much flash is rounded to int8 as well.
     """
     scaling = standardisation(functools.reduce(operator.add, moments))
-    whitening = scaling.whitened(cells.places[kept], cells.features[kept])
+    whitening = scaling.whitened(cells.places, cells.features)
     return whitening if start is None else whitening.rounded()
 
 

@@ -145,7 +145,8 @@ def test_pooled_features_are_not_rounded_again() -> None:
     exact, images = mobilenet(), blocky_images(4)
     ranges = quantization.calibrate(exact, images, (-1.0, 1.0))
     plain, pooled = (Features(exact, LAYER, Pooling(size, size, valid=True)) for size in (1, 2))
-    content = tflite.convert_int8(Exported(lambda image: pooled.graph(image, ranges), exact.input_shape), False)
+    exported = Exported(lambda image: pooled.graph(image, ranges), exact.input_shape)
+    content = tflite.convert_features(exported, rounded=True)
     pooling = [each for each in tflite_file.operations(content) if each.name == "AVERAGE_POOL_2D"]
     assert [each.outputs[0].dtype for each in pooling] == ["float32"]
     features = extraction.extractor(plain, ranges)(images)

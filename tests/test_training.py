@@ -96,7 +96,7 @@ def test_a_bank_can_be_made_of_another_fit_s_patches(tmp_path: Path) -> None:
 
     first = fitting.fit_patchcore(FeatureSource(images, extract, 2**29), groups, 0.2, 1, 1, 2**29)
     thrice = FeatureSource(images, lambda batch: 3 * extract(batch), 0)
-    again = fitting.fit_patchcore(thrice, groups, 0.2, 1, 7, 2**29, start=first)
+    again = fitting.fit_patchcore(thrice, groups, 0.9, 1, 1, 2**29, start=first)
     cells = 3 * extract(images.rows(slice(0, 12))).reshape(-1, 64)[first.patches]
     expected = again.scorer.standardise.at(first.patches % 16, cells)
     np.testing.assert_allclose(again.scorer.bank, expected, atol=again.scorer.constant_steps[-1] / 4 + 1e-4)
