@@ -167,7 +167,9 @@ def measure_scorer(data: str, setting: str, directory: Path, settings: TrainSett
         fit = fitting.fit_gmm(source, split.ids, gmm.CAPACITIES[settings.capacity], settings.seed)
     else:
         limit = settings.memory_limit * 2**20
-        fit = fitting.fit_patchcore(source, split.ids, settings.sampling_ratio, settings.k, settings.seed, limit)
+        fit = fitting.fit_patchcore(
+            source, split.ids, settings.sampling_ratio, settings.k, settings.seed, limit, settings.pool_size
+        )
     seconds = time.process_time() - began
     grids = fit.scorer.score(held)
     counts = metrics.confusion(grids.max(axis=(1, 2)), test.anomalous, float(fit.train_scores.max()))

@@ -99,7 +99,7 @@ def fit_rows(settings: TrainSettings, features: np.ndarray, seed: int) -> fittin
     groups = [str(row) for row in range(len(features))]
     if settings.scorer() == "gmm":
         return fitting.fit_gmm(source, groups, gmm.CAPACITIES[settings.capacity], seed)
-    return fitting.fit_patchcore(source, groups, settings.sampling_ratio, settings.k, seed, 2**30)
+    return fitting.fit_patchcore(source, groups, settings.sampling_ratio, settings.k, seed, 2**30, settings.pool_size)
 
 
 def _print_table(scoring: str, flagged: dict[str, list[float | None]], images: int) -> None:

@@ -25,14 +25,18 @@ Build = Callable[[tuple[int, int, int]], Any]
 class Architecture:
     """A Keras Applications model as fomoad uses it.
 
-    `layers` names the outputs at 1/4, 1/8 and 1/16 of the input's side. MobileNetV2's at 1/16 is the 3x3 depthwise
-    convolution of the one at 1/8, which costs next to nothing and finds more than later layers. `expects` is the
+    `grid_layer` is the output at 1/8 of the input's side whose grid others are resized to. `mixture_layers` are those
+    that a mixture's features are joined from, the first n of `bank_layers` those of PatchCore with n layers.
+    MobileNetV2's are 3x3 depthwise convolutions besides, of a stride of 2: that of the layer at 1/8 and that of the one
+    at 1/4. They cost next to nothing and find more than later layers (docs/quality.md). `expects` is the
     scaling of pixels that the ImageNet weights were trained with. `file` is the name of Keras' weights file, with
     `{resolution}` where there is one for each, and `folder` the folder that Keras downloads it from.
     """
 
     build: Build
-    layers: tuple[str, str, str]
+    grid_layer: str
+    mixture_layers: tuple[str, ...]
+    bank_layers: tuple[str, str, str]
     expects: str
     file: str
     folder: str
@@ -49,7 +53,9 @@ def _mobilenet_v2(alpha: float) -> Architecture:
 
     return Architecture(
         build=build,
-        layers=("block_3_expand_relu", "block_6_expand_relu", "block_6_depthwise_relu"),
+        grid_layer="block_6_expand_relu",
+        mixture_layers=("block_6_expand_relu", "block_6_depthwise_relu"),
+        bank_layers=("block_6_expand_relu", "block_3_depthwise_relu", "block_3_expand_relu"),
         expects="-1..1",
         file=f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_{{resolution}}_no_top.h5",
         folder="mobilenet_v2",
@@ -63,7 +69,9 @@ def _resnet50() -> Architecture:
 
     return Architecture(
         build=build,
-        layers=("conv2_block3_out", "conv3_block4_out", "conv4_block6_out"),
+        grid_layer="conv3_block4_out",
+        mixture_layers=("conv3_block4_out", "conv4_block6_out"),
+        bank_layers=("conv3_block4_out", "conv2_block3_out", "conv4_block6_out"),
         expects="bgr-subtract-imagenet-mean",
         file="resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
         folder="resnet",

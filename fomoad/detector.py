@@ -24,7 +24,7 @@ class Scorer(Protocol):
         """Sizes of steps."""
 
     def score(self, features: Array) -> Array:
-        """Scores (...) of features (..., D)."""
+        """Scores (N, rows, columns) of features (N, rows, columns, D)."""
 
     def graph(self, features: tf.Tensor) -> tf.Tensor:
         """Scores (N, rows, columns) of features (N, rows, columns, D), as TensorFlow operations."""

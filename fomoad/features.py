@@ -11,23 +11,13 @@ from fomoad.network import Network, Ranges
 
 @dataclass(frozen=True)
 class Pooling:
-    """Average pooling of the joined features over size x size cells.
-
-    With `valid` the window never leaves the grid, which shrinks; else it keeps the grid's shape and averages
-    over the cells that are there.
-    """
+    """Average pooling of the joined features over windows of size x size cells, which never leave the grid."""
 
     size: int
     stride: int = 1
-    valid: bool = False
-
-    @property
-    def padding(self) -> str:
-        """The name that TensorFlow has for it."""
-        return "VALID" if self.valid else "SAME"
 
 
-STOCK_POOLING = Pooling(size=3, stride=2, valid=True)
+STOCK_POOLING = Pooling(size=3, stride=2)
 """The pooling of Edge Impulse's GMM block: a grid of (side / 8) / 2 - 1 cells a side."""
 _INTO_FLOAT: Final = 0.5
 """A factor that the converter to TFLite can only apply in float32: else it would resize and pool in int8, and round
@@ -60,7 +50,7 @@ class Features:
     def _pool(self, features: tf.Tensor) -> tf.Tensor:
         if self.pooling.size == 1 and self.pooling.stride == 1:
             return features
-        return tf.nn.avg_pool2d(features, self.pooling.size, self.pooling.stride, self.pooling.padding)
+        return tf.nn.avg_pool2d(features, self.pooling.size, self.pooling.stride, "VALID")
 
 
 def _resize(tensor: tf.Tensor, rows: int, columns: int) -> tf.Tensor:

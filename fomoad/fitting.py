@@ -100,9 +100,10 @@ def fit_patchcore(
     k: int,
     seed: int,
     memory_limit: int,
+    window: int = 1,
     start: Fit | None = None,
 ) -> Fit:
-    """Select a memory bank, then score every image without the bank entries of its own sample.
+    """Select a memory bank of patches, then score every image without the bank entries of its own sample.
 
     Features are then standardised by the images of the other folds, so that these scores are held out: nothing that
     comes of an image counts. They tend to be too high rather than too low: nothing takes the removed entries' place.
@@ -115,7 +116,7 @@ def fit_patchcore(
     everyone, *others = (
         _standardisation(*_without(fold, fold_of, moments, cells), start) for fold in (None, *range(len(moments)))
     )
-    grid = everyone.gain.shape[0] * everyone.gain.shape[1]
+    grid = everyone.places
     if start is None or start.patches is None:
         patches = _select_patches(source, everyone, grid, sampling_ratio, seed, memory_limit)
     else:
@@ -124,14 +125,15 @@ def fit_patchcore(
 
     def scorer_of(standardise: Standardisation) -> PatchCoreScorer:
         bank = standardise.at(patches % grid, gathered)
-        scorer = PatchCoreScorer(standardise, bank, group_of[patches // grid], min(k, len(bank)))
+        scorer = PatchCoreScorer(standardise, bank, group_of[patches // grid], min(k, len(bank)), window)
         return scorer if start is None else scorer.rounded()
 
     held_out = [scorer_of(standardise) for standardise in others]
     scores = np.empty(len(source), np.float32)
     for rows, features in source.batches("Scoring training images"):
-        for row, grid_features in zip(range(rows.start, rows.stop), features, strict=True):
-            scores[row] = held_out[fold_of[row]].score(grid_features, int(group_of[row])).max()
+        for fold in np.unique(fold_of[rows]):
+            mine = np.flatnonzero(fold_of[rows] == fold)
+            scores[rows.start + mine] = held_out[fold].held_out_scores(features[mine], group_of[rows.start + mine])
     return Fit(scorer_of(everyone), scores, scores, patches=patches)
 
 

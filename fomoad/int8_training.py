@@ -56,9 +56,13 @@ def train_within_limits(
     memory_limit = settings.memory_limit * 2**20
     with step("Compiling the backbone"):
         source = FeatureSource(images, extraction.extractor(features), memory_limit, work_directory)
+    fit = _fit(settings, split, source)
+    rounded, ranges = _round_network(settings, images, features)
+    with step("Converting the backbone to int8"):
+        extract = extraction.extractor(rounded, ranges)
+    int8_source = FeatureSource(images, extract, memory_limit, work_directory)
     while True:
-        fit = _fit(settings, split, source)
-        model = _train_int8(settings, split, images, features, fit, work_directory)
+        model = _train_int8(settings, split, int8_source, rounded, ranges, fit)
         with step(f"Measuring what {tflite.INT8_FILE} asks of a device"):
             model.record.profile = measure(tflite.INT8_FILE, model.content)
         entries = _entries_to_drop(settings, fit, model.record.profile)
@@ -67,8 +71,9 @@ def train_within_limits(
         assert isinstance(fit.scorer, PatchCoreScorer)
         kept = len(fit.scorer.bank) - entries
         log(f"The memory bank shrinks by {entries} to {kept} entries to fit --max-flash {settings.max_flash}.")
-        patches = len(images) * math.prod(model.record.output.shape)
+        patches = len(images) * fit.scorer.standardise.places
         settings = settings.model_copy(update={"sampling_ratio": kept / patches})
+        fit = _fit(settings, split, source)
 
 
 def _entries_to_drop(settings: TrainSettings, fit: Fit, measured: Profile) -> int:
@@ -98,19 +103,8 @@ def _entries_to_drop(settings: TrainSettings, fit: Fit, measured: Profile) -> in
     return entries
 
 
-def _train_int8(
-    settings: TrainSettings,
-    split: Split,
-    images: Images,
-    features: Features,
-    float_fit: Fit,
-    work_directory: Path | None,
-) -> Model:
-    """Fit once more, on the features that int8 kernels really give, and convert to int8.
-
-    The fit starts from the float one: fitted from nothing, a mixture ends in another optimum and a memory bank
-    takes other patches, which moves scores by more than the kernels' rounding does.
-    """
+def _round_network(settings: TrainSettings, images: Images, features: Features) -> tuple[Features, Ranges]:
+    """The features for int8 kernels, their network equalised and its biases corrected, and the ranges of its values."""
     some = _calibration_images(images)
     with step("Equalising channels for int8"):
         equal = equalisation.equalise(features.network, some)
@@ -118,18 +112,25 @@ def _train_int8(
     with step("Correcting biases for int8"):
         rounded = quantization.correct_biases(equal, ranges, some)
         error = _feature_error(features.network, rounded, ranges, some)
-        features = replace(features, network=rounded)
     log(f"  int8 puts the features off by {error:.0%} of how they vary")
-    with step("Converting the backbone to int8"):
-        extract = extraction.extractor(features, ranges)
-    source = FeatureSource(images, extract, settings.memory_limit * 2**20, work_directory)
+    return replace(features, network=rounded), ranges
+
+
+def _train_int8(
+    settings: TrainSettings, split: Split, source: FeatureSource, features: Features, ranges: Ranges, float_fit: Fit
+) -> Model:
+    """Fit once more, on the features that int8 kernels really give, and convert to int8.
+
+    The fit starts from the float one: fitted from nothing, a mixture ends in another optimum and a memory bank
+    takes other patches, which moves scores by more than the kernels' rounding does.
+    """
     fit = _fit(settings, split, source, start=float_fit)
     suggested = own_threshold(settings, float_fit, fit)
     divisor = score_divisor(settings, suggested)
     steps = suggested / divisor / STEPS_TO_THRESHOLD
     detector = Detector(features, fit.scorer, divisor, ranges, INT8_STEPS * steps)
     with step(f"Converting to {tflite.INT8_FILE}"):
-        content = tflite.convert_int8(Exported(detector.graph, images.shape))
+        content = tflite.convert_int8(Exported(detector.graph, source.images.shape))
         for constant_step in fit.scorer.constant_steps:
             content = tflite_file.store_as_int8(content, constant_step)
     model = runtime.load_tflite(content, Path(tflite.INT8_FILE))
@@ -171,7 +172,14 @@ def _fit(settings: TrainSettings, split: Split, source: FeatureSource, start: Fi
         return fitting.fit_gmm(source, split.ids, CAPACITIES[settings.capacity], settings.seed, start)
     memory_limit = settings.memory_limit * 2**20
     return fitting.fit_patchcore(
-        source, split.ids, settings.sampling_ratio, settings.k, settings.seed, memory_limit, start
+        source,
+        split.ids,
+        settings.sampling_ratio,
+        settings.k,
+        settings.seed,
+        memory_limit,
+        settings.pool_size,
+        start,
     )
 
 

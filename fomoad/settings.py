@@ -43,7 +43,7 @@ class TrainSettings(BaseModel):
     )
     layers: Literal[1, 2, 3] = Field(2, description="PatchCore: number of backbone layers that are joined.")
     pool_size: Literal[1, 2, 3, 4, 5] = Field(
-        3, description="PatchCore: side of the average pooling over neighbouring features, 1 for none."
+        2, description="PatchCore: side of the windows that features are averaged over, in cells; 1 for none."
     )
     sampling_ratio: Annotated[float, Field(gt=0, le=1)] = Field(
         0.1, description="PatchCore: share of the training patches that is kept in the memory bank."

@@ -34,12 +34,8 @@ from fomoad.settings import TrainSettings
 
 Array = NDArray[np.float32]
 
-GMM_LAYERS: Final[tuple[int, ...]] = (1, 2)
-"""Which of an architecture's layers (0: 1/4, 1: 1/8, 2: 1/16) the mixture's features are joined from."""
-PATCHCORE_LAYERS: Final = {1: (1,), 2: (1, 2), 3: (0, 1, 2)}
-"""The same for PatchCore, by the number of layers."""
-GRID_LAYER: Final = 1
-"""The layer whose grid the others are resized to."""
+GRID_STRIDE: Final = 8
+"""Pixels to a cell of the grid that features are brought to."""
 MIN_IMAGES: Final = 2
 SHOWN_IDS: Final = 10
 PACKAGES: Final = ("tensorflow", "keras", "numpy", "scikit-learn", "scipy", "onnx", "tf2onnx", "ai-edge-litert")
@@ -85,15 +81,22 @@ def train_models(
 
 
 def build_features(settings: TrainSettings, images: Images, weights: Weights) -> Features:
-    """The feature extraction that the settings ask for, for images of this shape."""
-    names = ARCHITECTURES[settings.backbone].layers
+    """The feature extraction that the settings ask for, for images of this shape.
+
+    Raises UserError where a window of PatchCore's pooling would be larger than the images' grid.
+    """
+    architecture = ARCHITECTURES[settings.backbone]
     if settings.scorer() == "gmm":
-        chosen, pooling = GMM_LAYERS, STOCK_POOLING
+        layers, pooling = architecture.mixture_layers, STOCK_POOLING
     else:
-        chosen, pooling = PATCHCORE_LAYERS[settings.layers], Pooling(settings.pool_size)
-    layers = tuple(names[index] for index in chosen)
+        layers, pooling = architecture.bank_layers[: settings.layers], Pooling(settings.pool_size)
+        cells = math.ceil(min(images.shape[:2]) / GRID_STRIDE)
+        if pooling.size > cells:
+            raise UserError(
+                f"--pool-size {pooling.size} is more than the {cells} cells along the images' shorter side: lower it."
+            )
     network = backbone.load(settings.backbone, weights, images.shape, settings.image_input_scaling, layers)
-    return Features(network, names[GRID_LAYER], pooling)
+    return Features(network, architecture.grid_layer, pooling)
 
 
 def _open_training_split(settings: TrainSettings, directory: Path, info_file: Path | None) -> tuple[Split, Images]:

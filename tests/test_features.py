@@ -13,27 +13,20 @@ from fomoad.features import STOCK_POOLING, Features, Pooling
 from fomoad.network import Network
 
 ARCHITECTURE = ARCHITECTURES["mobilenet-v2-0.35"]
+LAYERS = ("block_3_expand_relu", "block_6_expand_relu", "block_6_depthwise_relu")
 
 
 @cache
 def network_of(shape: tuple[int, int, int]) -> Network:
-    """A network of random weights that gives all three layers."""
-    return cut(ARCHITECTURE.build((*shape[:2], 3)), ARCHITECTURE, shape, "-1..1", ARCHITECTURE.layers)
+    """A network of random weights that gives layers at 1/4, 1/8 and 1/16."""
+    return cut(ARCHITECTURE.build((*shape[:2], 3)), ARCHITECTURE, shape, "-1..1", LAYERS)
 
 
 def pooled(grid: np.ndarray, pooling: Pooling) -> np.ndarray:
-    """Average of the cells under each window, by a loop over windows; cells outside do not count."""
-    rows, columns, _ = grid.shape
-    margin = 0 if pooling.valid else (pooling.size - 1) // 2
-    starts = [
-        range(-margin, side - (pooling.size if pooling.valid else margin + 1) + 1, pooling.stride)
-        for side in (rows, columns)
-    ]
-    result = [
-        [grid[max(r, 0) : r + pooling.size, max(c, 0) : c + pooling.size].mean(axis=(0, 1)) for c in starts[1]]
-        for r in starts[0]
-    ]
-    return np.array(result)
+    """Average of the cells under each window that lies in the grid, by a loop over windows."""
+    size = pooling.size
+    rows, columns = (range(0, side - size + 1, pooling.stride) for side in grid.shape[:2])
+    return np.array([[grid[r : r + size, c : c + size].mean(axis=(0, 1)) for c in columns] for r in rows])
 
 
 def resized(grid: np.ndarray, rows: int, columns: int) -> np.ndarray:
@@ -57,12 +50,12 @@ def test_layers_are_resized_joined_and_pooled(shape: tuple[int, int, int], pooli
     """1/8 as it is, 1/16 interpolated, 1/4 averaged, in the network's order."""
     folded = network_of(shape)
     images = np.random.default_rng(0).uniform(-1, 1, (2, *shape)).astype(np.float32)
-    found = extractor(Features(folded, ARCHITECTURE.layers[1], pooling))(images)
+    found = extractor(Features(folded, LAYERS[1], pooling))(images)
 
     fine, middle, coarse = (np.asarray(tensor) for tensor in network.run(folded, images).values())
     rows, columns = middle.shape[1:3]
     for row in range(2):
-        halved = pooled(fine[row], Pooling(2, 2, valid=True))
+        halved = pooled(fine[row], Pooling(2, 2))
         if fine.shape[1] % 2 or fine.shape[2] % 2:
             padded = np.pad(fine[row], [(0, fine.shape[1] % 2), (0, fine.shape[2] % 2), (0, 0)], constant_values=np.nan)
             blocks = padded.reshape(rows, 2, columns, 2, -1)
@@ -75,7 +68,7 @@ def test_layers_are_resized_joined_and_pooled(shape: tuple[int, int, int], pooli
 def test_stock_grid(side: int, cells: int) -> None:
     """(side / 8) / 2 - 1, as the stock block has it. The same network takes images of any size."""
     shape = (side, side, 3)
-    network_any = replace(network_of((96, 96, 3)), input_shape=shape, outputs=ARCHITECTURE.layers[1:2])
-    extract = extractor(Features(network_any, ARCHITECTURE.layers[1], STOCK_POOLING))
+    network_any = replace(network_of((96, 96, 3)), input_shape=shape, outputs=LAYERS[1:2])
+    extract = extractor(Features(network_any, LAYERS[1], STOCK_POOLING))
     features = extract(np.zeros((1, *shape), np.float32))
     assert features.shape[1:3] == (cells, cells)

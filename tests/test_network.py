@@ -50,15 +50,16 @@ KERAS_PREPROCESSING = {
 def test_folded_network_agrees_with_keras(name: str, shape: tuple[int, int, int], input_scaling: str) -> None:
     """Every size, scaling and channel count gives Keras' own outputs for the same pixels."""
     architecture = ARCHITECTURES[name]
+    layers = (*architecture.bank_layers, architecture.mixture_layers[-1])
     model = model_of(name, shape[0], shape[1])
     pixels = np.random.default_rng(1).uniform(0, 255, (2, *shape)).astype(np.float32)
 
-    folded = backbone.cut(model, architecture, shape, input_scaling, architecture.layers)
+    folded = backbone.cut(model, architecture, shape, input_scaling, layers)
     outputs = network.run(folded, scaling.from_pixels(pixels, input_scaling))
 
     rgb = np.repeat(pixels, 3, axis=-1) if shape[2] == 1 else pixels.copy()
-    reference = keras.Model(model.input, [model.get_layer(layer).output for layer in architecture.layers])
-    for layer, expected in zip(architecture.layers, reference(KERAS_PREPROCESSING[name](rgb)), strict=True):
+    reference = keras.Model(model.input, [model.get_layer(layer).output for layer in layers])
+    for layer, expected in zip(layers, reference(KERAS_PREPROCESSING[name](rgb)), strict=True):
         scale = np.abs(expected).max()
         np.testing.assert_allclose(outputs[layer] / scale, expected / scale, atol=2e-5)
 

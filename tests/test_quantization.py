@@ -144,7 +144,7 @@ def test_pooled_features_are_not_rounded_again() -> None:
     """The int8 model's features are the means of the values that its last convolution gives, in float32."""
     exact, images = mobilenet(), blocky_images(4)
     ranges = quantization.calibrate(exact, images, (-1.0, 1.0))
-    plain, pooled = (Features(exact, LAYER, Pooling(size, size, valid=True)) for size in (1, 2))
+    plain, pooled = (Features(exact, LAYER, Pooling(size, size)) for size in (1, 2))
     exported = Exported(lambda image: pooled.graph(image, ranges), exact.input_shape)
     content = tflite.convert_features(exported, rounded=True)
     pooling = [each for each in tflite_file.operations(content) if each.name == "AVERAGE_POOL_2D"]

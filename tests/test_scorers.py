@@ -95,10 +95,10 @@ def test_gmm_graph_computes_the_same(components: int) -> None:
     close(scores, scorer.score(features))
 
 
-def patchcore(k: int, entries: int = 150) -> PatchCoreScorer:
+def patchcore(k: int, entries: int = 150, window: int = 1) -> PatchCoreScorer:
     """A scorer whose bank is some of the cells, ten to a sample."""
     standardise, features = scaled(CELLS)
-    return PatchCoreScorer(standardise, features[:entries], np.arange(entries) // 10, k)
+    return PatchCoreScorer(standardise, features[:entries], np.arange(entries) // 10, k, window)
 
 
 def brute_force(scorer: PatchCoreScorer, features: np.ndarray, kept: np.ndarray) -> np.ndarray:
@@ -110,21 +110,45 @@ def brute_force(scorer: PatchCoreScorer, features: np.ndarray, kept: np.ndarray)
 
 @pytest.mark.parametrize("k", [1, 4])
 def test_patchcore_scores_are_nearest_neighbour_distances(k: int) -> None:
-    """Against brute force; a bank entry itself is at distance 0, unless its own sample is passed over."""
+    """Against brute force; a bank entry itself is at distance 0."""
     scorer = patchcore(k)
     features = np.concatenate([CELLS[:30], CELLS[-50:], FAR])
-
-    def score(cells: np.ndarray, group: int | None = None) -> np.ndarray:
-        return scorer.score(at_one_place(cells), group)[:, 0, 0]
-
+    scores = scorer.score(at_one_place(features))[:, 0, 0]
     everyone = np.ones(150, bool)
-    np.testing.assert_allclose(score(features), brute_force(scorer, features, everyone), rtol=1e-3, atol=5e-3)
-    others = scorer.groups != 2
-    np.testing.assert_allclose(score(features, 2), brute_force(scorer, features, others), rtol=1e-3, atol=5e-3)
-    own = CELLS[20:30]
+    np.testing.assert_allclose(scores, brute_force(scorer, features, everyone), rtol=1e-3, atol=5e-3)
     if k == 1:
-        assert score(own).max() < 5e-3
-    assert score(own, 2).min() > 0.5
+        assert scores[:30].max() < 5e-3
+
+
+@pytest.mark.parametrize("k", [1, 4])
+@pytest.mark.parametrize("entries", [150, 1500])
+def test_held_out_scores_pass_over_the_image_s_own_entries(k: int, entries: int) -> None:
+    """Each image's highest by brute force, whether or not the bank is larger than what bounds are found with."""
+    scorer = patchcore(k, entries)
+    images = np.concatenate([CELLS[20:30], CELLS[-140:], FAR[:10], CELLS[:10]]).reshape(-1, 2, 5, CELLS.shape[1])
+    groups = np.array([2, *range(3, 2 + len(images))])
+    expected = [
+        brute_force(scorer, image.reshape(10, -1), scorer.groups != group).max()
+        for image, group in zip(images, groups, strict=True)
+    ]
+    assert expected[0] > 0.5
+    np.testing.assert_allclose(scorer.held_out_scores(images, groups), expected, rtol=1e-3, atol=5e-3)
+
+
+@pytest.mark.parametrize("window", [1, 2, 3])
+def test_a_cell_s_score_is_the_highest_of_its_patches(window: int) -> None:
+    """Cell by cell, in NumPy and in the graph."""
+    patches = np.concatenate([CELLS[-40:], FAR[:8]]).reshape(2, 4, 6, -1)
+    plain = patchcore(1).score(patches)
+    expected = np.empty((2, 4 + window - 1, 6 + window - 1))
+    for row in range(expected.shape[1]):
+        for column in range(expected.shape[2]):
+            rows = slice(max(0, row - window + 1), row + 1)
+            columns = slice(max(0, column - window + 1), column + 1)
+            expected[:, row, column] = plain[:, rows, columns].max(axis=(1, 2))
+    scorer = patchcore(1, window=window)
+    np.testing.assert_array_equal(scorer.score(patches), expected)
+    close(scorer.graph(tf.constant(patches)).numpy(), expected)
 
 
 @pytest.mark.parametrize("k", [1, 4])

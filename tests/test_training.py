@@ -65,7 +65,7 @@ def test_every_format_agrees_with_the_reference(
     if scoring == "gmm":
         scorer = fitting.fit_gmm(source, groups, gmm.CAPACITIES["low"], 1).scorer
     else:
-        scorer = fitting.fit_patchcore(source, groups, 0.05, 1, 1, 2**29).scorer
+        scorer = fitting.fit_patchcore(source, groups, 0.05, 1, 1, 2**29, settings.pool_size).scorer
 
     noise = np.random.default_rng(1).uniform(-1, 1, (3, *shape)).astype(np.float32)
     images = np.concatenate([textures(5, shape, 2), noise, np.ones((1, *shape), np.float32)])
@@ -241,6 +241,18 @@ def test_images_labelled_anomaly_are_refused(
     assert "2 training images" in error
     assert "sample ids 3, 7" in error
     assert not (tmp_path / "out").exists()
+
+
+def test_windows_larger_than_the_grid_are_refused(
+    tmp_path: Path, random_weights: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Images of 32 pixels have 4 cells a side."""
+    data = write_data(tmp_path / "data", textures(5, (32, 48, 1), 0))
+    arguments = ["--weights", str(random_weights), "--scoring-function", "patchcore", "--pool-size"]
+    assert train(data, tmp_path / "out", *arguments, "5") == 1
+    assert "--pool-size 5 is more than the 4 cells" in capfd.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert train(data, tmp_path / "out", *arguments, "4") == 0
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ CELLS_PER_COMPONENT: Final = 10
 """Fewer cells than this say nothing about a component: it is left out."""
 REGULARISATION: Final = 0.1
 """Added to the components' variances, in units of the features' mean variance."""
-TOLERANCE: Final = 1e-2
+TOLERANCE: Final = 3e-2
 """Expectation-maximisation ends when a round gains less log-likelihood per cell than this."""
 ANY_GAIN: Final = 1e9
 """A tolerance that ends it after the second round, the first that has one before it to compare with."""

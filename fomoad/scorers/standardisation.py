@@ -63,6 +63,11 @@ class Standardisation:
     offset: Array
     mixing: Array
 
+    @property
+    def places(self) -> int:
+        """How many places an image has."""
+        return self.gain[..., 0].size
+
     def __call__(self, features: Array) -> Array:
         """Standardise features (..., rows, columns, D)."""
         mixed: Array = (features * self.gain + self.offset) @ self.mixing
