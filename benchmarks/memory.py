@@ -26,7 +26,7 @@ from fomoad.scaling import from_pixels
 
 SIDE = 96
 SCORERS = ("gmm", "patchcore")
-PATCHES = (SIDE // 8) ** 2
+PATCHES = (SIDE // 8 - 1) ** 2
 BANK = 1000
 """So many patches are kept of all images: a larger bank makes a longer run. --memory-limit bounds what it may take."""
 OPTIONS = ("--memory", "2g", "--memory-swap", "2g", "--read-only", "--tmpfs", "/tmp", "--network", "none")

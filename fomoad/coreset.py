@@ -16,11 +16,14 @@ The picks are those of the plain algorithm, up to the rounding of float32.
 """
 
 import itertools
+import os
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
@@ -76,11 +79,12 @@ def greedy_k_center(
     """
     _check(points, count)
     first = int(np.random.default_rng(seed).integers(len(points)))
-    selection = _Selection(points, count, first)
-    while selection.picked < count:
-        selection.advance()
-        if progress is not None:
-            progress(selection.picked)
+    with threadpool_limits(1):  # the selection has threads of its own
+        selection = _Selection(points, count, first)
+        while selection.picked < count:
+            selection.advance()
+            if progress is not None:
+                progress(selection.picked)
     return selection.picks
 
 
@@ -165,14 +169,15 @@ def _cover(points: NDArray[Any], count: int, radius: float, seed: int) -> tuple[
     _check(points, 1)
     first = int(np.random.default_rng(seed).integers(len(points)))
     most = max(count, min(OVERSAMPLING * count, MOST_PICKS))
-    selection = _Selection(points, min(most, len(points)), first)
     counted = False
-    while selection.picked < len(selection.picks):
-        if selection.picked >= count and not counted:
-            counted, radius = True, max(radius, selection.reach)
-        if selection.reach < FINENESS * radius:
-            break
-        selection.advance()
+    with threadpool_limits(1):  # the selection has threads of its own
+        selection = _Selection(points, min(most, len(points)), first)
+        while selection.picked < len(selection.picks):
+            if selection.picked >= count and not counted:
+                counted, radius = True, max(radius, selection.reach)
+            if selection.reach < FINENESS * radius:
+                break
+            selection.advance()
     return selection.picks[: selection.picked], radius
 
 
@@ -222,10 +227,8 @@ class _Selection:
         self.picks = np.empty(count, np.int64)
         self.picked = 0
         self.reach = np.inf
-        self._buffer = np.empty((BATCH_CENTRES, TILE_ROWS), np.float32)
         self._pick(first)
-        for start in range(0, n, TILE_ROWS):
-            self._meet(np.arange(start, min(start + TILE_ROWS, n)), -np.inf)
+        self._meet(np.arange(n), -np.inf)
 
     def advance(self) -> None:
         """One round: at least a pick, or sharper bounds for the rows that stood in its way."""
@@ -233,9 +236,7 @@ class _Selection:
             self._fill_with_duplicates()
             return
         pool, rival, rival_row = _greatest(self.bounds, max(SMALLEST_POOL, len(self.bounds) // POOL_SHARE))
-        by_age = pool[np.argsort(self.met[pool], kind="stable")]
-        for start in range(0, len(by_age), TILE_ROWS):
-            self._meet(by_age[start : start + TILE_ROWS], rival)
+        self._meet(pool[np.argsort(self.met[pool], kind="stable")], rival)
         pool = pool[self.bounds[pool] >= rival]
         if len(pool):
             block, block_rival, position = _greatest(self.bounds[pool], BLOCK_ROWS)
@@ -248,15 +249,24 @@ class _Selection:
         self.bounds[row] = PICKED
         self.picked += 1
 
-    def _meet(self, tile: Indices, floor: float) -> None:
-        """Lower the bounds of the rows `tile`, least met first, by the picks they missed.
+    def _meet(self, rows: Indices, floor: float) -> None:
+        """Lower the bounds of `rows`, least met first, by the picks they missed.
 
-        Rows below `floor` are left with the bound they have reached.
+        Rows below `floor` are left with the bound they have reached. A thread takes a tile at a time; the products
+        themselves are too small to be divided among threads, which would wait for one another.
         """
+        tiles = [rows[start : start + TILE_ROWS] for start in range(0, len(rows), TILE_ROWS)]
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            for _ in threads.map(lambda tile: self._meet_tile(tile, floor), tiles):
+                pass
+
+    def _meet_tile(self, tile: Indices, floor: float) -> None:
+        """The same for rows that are few enough to be taken at once."""
+        buffer = np.empty((BATCH_CENTRES, len(tile)), np.float32)
         rows, norms, bounds = self.rows[tile], self.norms[tile], self.bounds[tile]
         for start in range(int(self.met[tile[0]]), self.picked, BATCH_CENTRES):
             stop = min(start + BATCH_CENTRES, self.picked)
-            np.minimum(bounds, self._nearest(rows, norms, start, stop), out=bounds)
+            np.minimum(bounds, self._nearest(rows, norms, start, stop, buffer), out=bounds)
             above = bounds >= floor
             # Dropping rows means copying the others, which pays once a quarter has gone.
             if stop == self.picked or np.count_nonzero(above) < 0.75 * len(tile):
@@ -266,12 +276,13 @@ class _Selection:
             if len(tile) == 0:
                 break
 
-    def _nearest(self, rows: Floats, norms: Floats, start: int, stop: int) -> Floats:
+    def _nearest(self, rows: Floats, norms: Floats, start: int, stop: int, buffer: Floats) -> Floats:
         """Squared distances from `rows` (m, d) to the nearest of the picks `start` to `stop`: (m,).
 
+        `buffer` (BATCH_CENTRES, m or more) is for the products: memory that is fresh each time costs time.
         |x - c|^2 = |x|^2 + |c|^2 - 2 x.c, with |x|^2 added after the minimum.
         """
-        products = self._buffer[: stop - start, : len(rows)]
+        products = buffer[: stop - start, : len(rows)]
         np.matmul(-2 * self.centres[start:stop], rows.T, out=products)
         products += self.norms[self.picks[start:stop], np.newaxis]
         nearest: Floats = products.min(axis=0)
