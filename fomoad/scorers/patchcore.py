@@ -24,8 +24,9 @@ A microcontroller's arena then does not grow with the bank, and elsewhere the di
 """
 BLOCK_BYTES: Final = 64 * 2**20
 """Distances are computed in NumPy in blocks of about this size."""
-SCOUTS: Final = 512
-"""Entries that bound a patch's score from above: the first ones, which are spread most widely."""
+SCOUTS: Final = 256
+"""Entries that bound a patch's score from above: the last that were picked. The first are those far out."""
+EVERY: Final = slice(None)
 LIKELIEST: Final = 8
 """Patches of an image that are scored at a time, those of the highest bounds first."""
 
@@ -61,7 +62,7 @@ class PatchCoreScorer:
     def score(self, features: Array) -> Array:
         """Scores (N, rows, columns) of the cells of images whose patches have features (N, R, C, D)."""
         patches = self.standardise(features).reshape(-1, features.shape[-1])
-        scores = self._nearest(patches, len(self.bank)).reshape(features.shape[:-1])
+        scores = self._nearest(patches, EVERY).reshape(features.shape[:-1])
         around = np.pad(scores, ((0, 0), *[(self.window - 1, self.window - 1)] * 2))
         highest: Array = sliding_window_view(around, (1, self.window, self.window)).max(axis=(-3, -2, -1))
         return highest
@@ -78,9 +79,9 @@ class PatchCoreScorer:
         images, count = len(features), features[0, ..., 0].size
         patches = self.standardise(features).reshape(images * count, -1)
         owners = groups.repeat(count)
-        scouts = max(SCOUTS, self.k)
+        scouts = slice(-max(SCOUTS, self.k), None)
         bounds = self._nearest(patches, scouts, owners).reshape(images, count)
-        if scouts >= len(self.bank):
+        if len(self.bank[scouts]) == len(self.bank):
             every: Array = bounds.max(axis=1)
             return every
         order = np.argsort(-bounds, axis=1, kind="stable") + count * np.arange(images)[:, None]
@@ -89,7 +90,7 @@ class PatchCoreScorer:
         for start in range(0, count, LIKELIEST):
             left = left[bounds.reshape(-1)[order[left, start]] > highest[left]]
             rows = order[left, start : start + LIKELIEST]
-            scores = self._nearest(patches[rows.ravel()], len(self.bank), owners[rows.ravel()])
+            scores = self._nearest(patches[rows.ravel()], EVERY, owners[rows.ravel()])
             highest[left] = np.maximum(highest[left], scores.reshape(rows.shape).max(axis=1, initial=-np.inf))
         return highest
 
@@ -119,12 +120,12 @@ class PatchCoreScorer:
         around = tf.pad(scores, [[0, 0], *[[self.window - 1, self.window - 1]] * 2])
         return tf.nn.max_pool2d(around[..., None], self.window, 1, "VALID")[..., 0]
 
-    def _nearest(self, patches: Array, entries: int, owners: NDArray[np.int64] | None = None) -> Array:
-        """Mean distance (n,) of scaled patches (n, D) to the k nearest of the first so many entries.
+    def _nearest(self, patches: Array, entries: slice, owners: NDArray[np.int64] | None = None) -> Array:
+        """Mean distance (n,) of scaled patches (n, D) to the k nearest of some of the bank's entries.
 
         With `owners` (n,), the samples that the patches are of, a sample's own entries are passed over.
         """
-        bank, groups = self.bank[:entries], self.groups[:entries]
+        bank, groups = self.bank[entries], self.groups[entries]
         norms = np.einsum("md,md->m", bank, bank)
         nearest = np.empty(len(patches), np.float32)
         block = max(1, BLOCK_BYTES // (4 * len(bank)))
