@@ -129,12 +129,24 @@ def fit_patchcore(
         return scorer if start is None else scorer.rounded()
 
     held_out = [scorer_of(standardise) for standardise in others]
-    scores = np.empty(len(source), np.float32)
-    for rows, features in source.batches("Scoring training images"):
-        for fold in np.unique(fold_of[rows]):
-            mine = np.flatnonzero(fold_of[rows] == fold)
-            scores[rows.start + mine] = held_out[fold].held_out_scores(features[mine], group_of[rows.start + mine])
+    scores = _held_out_scores(source, held_out, fold_of, group_of)
     return Fit(scorer_of(everyone), scores, scores, patches=patches)
+
+
+def _held_out_scores(
+    source: FeatureSource, scorers: list[PatchCoreScorer], fold_of: NDArray[np.int64], group_of: NDArray[np.int64]
+) -> Array:
+    """The score (N,) of each image by the scorer of its fold, without the bank entries of its own sample."""
+    scores = np.empty(len(source), np.float32)
+
+    def score(rows: slice, features: Array, fold: int) -> None:
+        mine = np.flatnonzero(fold_of[rows] == fold)
+        scores[rows.start + mine] = scorers[fold].held_out_scores(features[mine], group_of[rows][mine])
+
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:  # a thread for a fold, not for a product
+        for rows, features in source.batches("Scoring training images"):
+            list(pool.map(functools.partial(score, rows, features), range(len(scorers))))
+    return scores
 
 
 def _select_patches(

@@ -76,7 +76,7 @@ class PatchCoreScorer:
         Most patches need not meet the whole bank. The distance to the nearest of some entries is an upper bound of the
         score, and a patch whose bound is below another's score is not the highest.
         """
-        images, count = len(features), features[0, ..., 0].size
+        images, count = len(features), features.shape[1] * features.shape[2]
         patches = self.standardise(features).reshape(images * count, -1)
         owners = groups.repeat(count)
         scouts = slice(-max(SCOUTS, self.k), None)
