@@ -133,6 +133,7 @@ def test_held_out_scores_pass_over_the_image_s_own_entries(k: int, entries: int)
     ]
     assert expected[0] > 0.5
     np.testing.assert_allclose(scorer.held_out_scores(images, groups), expected, rtol=1e-3, atol=5e-3)
+    assert scorer.held_out_scores(images[:0], groups[:0]).shape == (0,)  # no image of a batch may be of a fold
 
 
 @pytest.mark.parametrize("window", [1, 2, 3])

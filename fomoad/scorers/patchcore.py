@@ -77,7 +77,7 @@ class PatchCoreScorer:
         score, and a patch whose bound is below another's score is not the highest.
         """
         images, count = len(features), features.shape[1] * features.shape[2]
-        patches = self.standardise(features).reshape(images * count, -1)
+        patches = self.standardise(features).reshape(images * count, features.shape[-1])
         owners = groups.repeat(count)
         scouts = slice(-max(SCOUTS, self.k), None)
         bounds = self._nearest(patches, scouts, owners).reshape(images, count)
