@@ -96,7 +96,7 @@ def main() -> None:
         return
     write_inputs(place)
     file = place.work / "peers.json"
-    results = {name: Result(**row) for name, row in json.loads(file.read_text()).items()} if file.is_file() else {}
+    results: dict[str, Result] = {}
     for _ in range(arguments.rounds):
         for name in arguments.only:
             results[name] = least(results.get(name), CONTESTANTS[name](place))
