@@ -30,7 +30,7 @@ FOLDS: Final = 5
 MAX_CELLS: Final = 6_000
 """The mixture is fitted, and the whitening found, on at most this many cells, chosen uniformly: more tell other images
 no better apart."""
-SHARD_SHARE: Final = 1 / 8
+SHARD_SHARE: Final = 1 / 4
 """Share of the memory limit that a shard takes. While it is selected from, it is held about three times."""
 BANK_SHARE: Final = 1 / 32
 """Share of the memory limit that a memory bank takes at most; many times its rows are held while it is selected."""
