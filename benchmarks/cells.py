@@ -39,14 +39,15 @@ def main() -> None:
             for each in (split.images.rows(slice(None)), test.images)
         )
         scaling = standardisation(Moments.of(fitted))
-        grid, cells = fitted.shape[1] * fitted.shape[2], fitted.reshape(-1, fitted.shape[-1])
+        cells = fitted.reshape(-1, fitted.shape[-1])
         for count in CELLS:
             aurocs, seconds = [], []
             for seed in SEEDS:
                 some = np.random.default_rng(seed).permutation(len(cells))[:count]
                 began = time.process_time()
-                standardise = scaling.whitened(some % grid, cells[some])
-                scaled = standardise.at(some % grid, cells[some])
+                places = some % scaling.places
+                standardise = scaling.whitened(places, cells[some])
+                scaled = standardise.at(places, cells[some])
                 scorer = gmm.fit(scaled, standardise, gmm.CAPACITIES["medium"], seed)
                 seconds.append(time.process_time() - began)
                 scores = scorer.score(held).max(axis=(1, 2))

@@ -202,7 +202,7 @@ def measure_references(data: str, directory: Path, settings: TrainSettings, seed
     cells = fitted.reshape(-1, fitted.shape[-1])
     for seed in seeds:
         some = np.random.default_rng(seed).permutation(len(cells))[: fitting.MAX_CELLS]
-        places = some % scaling.gain[..., 0].size
+        places = some % scaling.places
         standardise = scaling.whitened(places, cells[some])
         scaled = standardise.at(places, cells[some])
         scorer = gmm.fit(scaled, standardise, gmm.CAPACITIES[settings.capacity], seed)
