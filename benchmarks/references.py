@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.mixture import GaussianMixture
 
-from fomoad.coreset import composable_k_center
+from fomoad.coreset import greedy_k_center
 
 Array = NDArray[np.float32]
 
@@ -42,7 +42,7 @@ def patchcore(train: Array, test: Array, ratio: float, seed: int) -> Array:
     """
     pooled_train, pooled_test = (_pool(np.pad(features, _BORDER, "edge"), 1) for features in (train, test))
     patches = pooled_train.reshape(-1, pooled_train.shape[-1])
-    bank, _ = composable_k_center([patches], round(ratio * len(patches)), seed)
+    bank = patches[greedy_k_center(patches, round(ratio * len(patches)), seed)]
     norms = np.einsum("md,md->m", bank, bank)
     queries = pooled_test.reshape(-1, pooled_test.shape[-1])
     squared = np.concatenate(

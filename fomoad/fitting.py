@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from fomoad import threshold
-from fomoad.coreset import composable_k_center
 from fomoad.detector import Scorer
 from fomoad.errors import UserError
 from fomoad.feature_source import FeatureSource
@@ -22,6 +21,7 @@ from fomoad.scorers import gmm
 from fomoad.scorers.gmm import GmmScorer
 from fomoad.scorers.patchcore import PatchCoreScorer
 from fomoad.scorers.standardisation import Moments, Standardisation, standardisation
+from fomoad.streamed_coreset import streamed_k_center
 
 Array = NDArray[np.float32]
 
@@ -30,10 +30,10 @@ FOLDS: Final = 5
 MAX_CELLS: Final = 6_000
 """The mixture is fitted, and the whitening found, on at most this many cells, chosen uniformly: more tell other images
 no better apart."""
-SHARD_SHARE: Final = 1 / 4
-"""Share of the memory limit that a shard takes. While it is selected from, it is held about three times."""
+SAMPLE_SHARE: Final = 1 / 4
+"""Share of the memory limit that the sample takes which patches are selected from; twice as much is held at times."""
 BANK_SHARE: Final = 1 / 32
-"""Share of the memory limit that a memory bank takes at most; many times its rows are held while it is selected."""
+"""Share of the memory limit that a memory bank takes at most: an eighth of the sample that it is selected from."""
 MAX_BANK: Final = 20_000
 """Entries of a memory bank at most: with 192 features, a float32 model of 15 MB."""
 
@@ -158,9 +158,14 @@ def _select_patches(
     count = min(max(1, round(ratio * patches)), most)
     if count == most:
         log(f"The memory bank is limited to {most} of {patches} patches.")
-    shards = _shards(source, standardise, memory_limit)
+    held = int(memory_limit * SAMPLE_SHARE) // standardise.gain[0, 0].nbytes
+
+    def read() -> Iterator[Array]:
+        for _, features in source.batches("Reading features"):
+            yield standardise(features).reshape(-1, features.shape[-1])
+
     with step(f"Selecting {count} of {patches} patches for the memory bank"):
-        return composable_k_center(shards, count, seed)[1]
+        return streamed_k_center(read, count, seed, held)
 
 
 def _gather(source: FeatureSource, patches: NDArray[np.int64], grid: int) -> Array:
@@ -171,20 +176,6 @@ def _gather(source: FeatureSource, patches: NDArray[np.int64], grid: int) -> Arr
         gathered.append((mine, features.reshape(-1, features.shape[-1])[patches[mine] - rows.start * grid]))
     places = np.concatenate([places for places, _ in gathered])
     return np.concatenate([features for _, features in gathered])[np.argsort(places)]
-
-
-def _shards(source: FeatureSource, standardise: Standardisation, memory_limit: int) -> Iterator[Array]:
-    """All scaled patches (n, D) in order, in pieces of about SHARD_SHARE of `memory_limit` bytes."""
-    pending: list[Array] = []
-    size = 0
-    for _, features in source.batches("Reading features"):
-        patches = standardise(features).reshape(-1, features.shape[-1])
-        if pending and size + patches.nbytes > memory_limit * SHARD_SHARE:
-            yield np.concatenate(pending)
-            pending, size = [], 0
-        pending.append(patches)
-        size += patches.nbytes
-    yield np.concatenate(pending)
 
 
 def _sample_cells(source: FeatureSource, fold_of: NDArray[np.int64], seed: int) -> tuple[list[Moments], _Cells]:

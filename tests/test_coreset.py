@@ -1,6 +1,5 @@
 """Greedy k-center against the plain algorithm, done in float64 one pick at a time."""
 
-import tracemalloc
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,11 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from matrices import Matrix, clustered_points, random_points, skewed_points
 from numpy.typing import NDArray
 
-from fomoad.coreset import OVERSAMPLING, composable_k_center, coverage_radius, greedy_k_center
-
-Matrix = NDArray[np.float32]
+from fomoad.coreset import Selection, beyond, coverage_radius, greedy_k_center
 
 
 def plain_greedy(points: Matrix, count: int, first: int) -> tuple[list[int], float]:
@@ -36,23 +34,6 @@ def assert_each_pick_is_a_farthest_row(points: Matrix, picks: NDArray[np.int64])
     for before, pick in pairwise(picks):
         nearest = np.minimum(nearest, np.linalg.norm(exact - exact[before], axis=1))
         assert nearest[pick] == pytest.approx(nearest.max(), rel=2e-5)
-
-
-def random_points(n: int, d: int) -> Matrix:
-    return np.random.default_rng(0).standard_normal((n, d), dtype=np.float32)
-
-
-def clustered_points(n: int, d: int, clusters: int) -> Matrix:
-    rng = np.random.default_rng(1)
-    centres = 10 * rng.standard_normal((clusters, d), dtype=np.float32)
-    return centres[rng.integers(clusters, size=n)] + rng.standard_normal((n, d), dtype=np.float32)
-
-
-def skewed_points(n: int, d: int) -> Matrix:
-    """Like features after an activation: far from the origin, never negative, of few true dimensions."""
-    rng = np.random.default_rng(2)
-    features = random_points(n, 4) @ rng.standard_normal((4, d), dtype=np.float32)
-    return np.maximum(features, 0, dtype=np.float32) + np.float32(20)
 
 
 @pytest.mark.parametrize(
@@ -169,58 +150,37 @@ def test_the_coverage_radius_of_covered_points_is_zero() -> None:
     assert coverage_radius(points, points[:2]) == 0
 
 
-@pytest.mark.parametrize("points", [random_points(6000, 8), clustered_points(6000, 12, 30), skewed_points(6000, 24)])
-def test_a_selection_by_shards_covers_nearly_as_well(points: Matrix) -> None:
-    ratios = []
-    for seed in range(3):
-        exact = greedy_k_center(points, 200, seed)
-        rows, indices = composable_k_center(np.array_split(points, 4), 200, seed)
-        assert len(set(indices.tolist())) == 200
-        assert (rows == points[indices]).all()
-        ratios.append(coverage_radius(points, rows) / coverage_radius(points, points[exact]))
-    assert np.mean(ratios) <= 1.1
+@pytest.mark.parametrize("count", [1, 300])
+def test_the_radius_of_a_selection_is_the_plain_one(count: int) -> None:
+    points = skewed_points(9000, 24)
+    points -= points.mean(axis=0)
+    selection = Selection(points, count, first=7)
+    while selection.picked < count:
+        selection.advance()
+    assert selection.radius() == pytest.approx(plain_greedy(points, count, first=7)[1], rel=1e-5)
 
 
-def test_memory_does_not_grow_with_the_number_of_shards() -> None:
-    count, shard_rows, columns, shards = 300, 1500, 64, 60
-    random = np.random.default_rng(3)
-    tracemalloc.start()
-    composable_k_center((random.random((shard_rows, columns), np.float32) for _ in range(shards)), count, seed=0)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    picks_of_all_shards = shards * OVERSAMPLING * count * columns * 4
-    assert peak < picks_of_all_shards / 2
+def test_a_selection_goes_on_with_more_rows() -> None:
+    points = clustered_points(9000, 12, 30)
+    selection = Selection(points[:6000], 100, first=3)
+    while selection.picked < 100:
+        selection.advance()
+    first_picks = selection.picks.tolist()
+    selection.extend(points, 250)
+    while selection.picked < 250:
+        selection.advance()
+    exact = points.astype(np.float64)
+    nearest = np.min([np.linalg.norm(exact - exact[pick], axis=1) for pick in first_picks], axis=0)
+    assert selection.picks[:100].tolist() == first_picks
+    for pick in selection.picks[100:]:
+        assert nearest[pick] == pytest.approx(nearest.max(), rel=2e-5)
+        nearest = np.minimum(nearest, np.linalg.norm(exact - exact[pick], axis=1))
 
 
-def test_selections_from_many_shards_cover_nearly_as_well() -> None:
-    points = clustered_points(20_000, 12, 30)
-    exact = greedy_k_center(points, 100, seed=1)
-    rows, indices = composable_k_center(np.array_split(points, 30), 100, seed=1)
-    assert (rows == points[indices]).all()
-    assert coverage_radius(points, rows) <= 1.2 * coverage_radius(points, points[exact])
-
-
-def test_shards_may_be_of_any_size() -> None:
-    points = random_points(100, 3)
-    shards = iter([points[:0], points[:7], points[7:90], points[90:]])
-    read: list[int] = []
-    rows, indices = composable_k_center(shards, 20, seed=0, progress=read.append)
-    assert read == [7, 90, 100]
-    assert (rows == points[indices]).all()
-    assert len(set(indices.tolist())) == 20
-
-
-def test_a_single_shard_is_selected_from_as_it_is() -> None:
-    points = random_points(4000, 5)
-    read: list[int] = []
-    rows, indices = composable_k_center([points[:0], points], 90, seed=5, progress=read.append)
-    assert read == [4000]
-    assert indices.tolist() == greedy_k_center(points, 90, seed=5).tolist()
-    assert (rows == points[indices]).all()
-
-
-@pytest.mark.parametrize("shards", [0, 1, 4])
-@pytest.mark.parametrize("count", [0, 101])
-def test_shards_with_too_few_rows_are_refused(shards: int, count: int) -> None:
-    with pytest.raises(ValueError, match="count"):
-        composable_k_center(np.array_split(random_points(100, 3), 4)[:shards], count, seed=0)
+def test_rows_beyond_a_radius_are_those_of_the_plain_distances() -> None:
+    points, centres = clustered_points(5000, 12, 30), clustered_points(400, 12, 30)
+    nearest = np.min(np.linalg.norm(points[:, None].astype(np.float64) - centres, axis=2), axis=1)
+    radius = float(np.median(nearest))
+    found, distances = beyond(points, centres, radius)
+    assert found.tolist() == np.flatnonzero(nearest > radius).tolist()
+    np.testing.assert_allclose(distances, nearest[found], rtol=1e-4)
