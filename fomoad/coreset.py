@@ -100,25 +100,6 @@ def coverage_radius(points: NDArray[Any], centres: NDArray[Any]) -> float:
     return float(np.sqrt(farthest))
 
 
-def beyond(rows: Floats, centres: Floats, radius: float) -> tuple[Indices, Floats]:
-    """Which of `rows` (n, d) lie farther than `radius` from all `centres` (k, d): indices (m,), ascending.
-
-    Returned with them are their distances (m,) to the nearest centre. A row is done with as soon as a centre is near:
-    this is fast where centres that are near many rows come first.
-    """
-    norms, centre_norms = _squared_norms(rows), _squared_norms(centres)
-    bounds = np.full(len(rows), np.inf, np.float32)
-
-    def meet(tile: Indices) -> None:
-        nearest = bounds[tile]
-        _lower(nearest, rows[tile], norms[tile], centres, centre_norms, radius**2)
-        bounds[tile] = nearest
-
-    _in_tiles(meet, np.arange(len(rows)))
-    found = np.flatnonzero(bounds > radius**2)
-    return found, np.sqrt(bounds[found])
-
-
 class Selection:
     """The state of one greedy selection.
 
@@ -131,7 +112,7 @@ class Selection:
     def __init__(self, rows: Floats, count: int, first: int) -> None:
         """Pick the row `first` of `rows`, which are not copied, as the first of `count`."""
         self.rows = rows
-        self.norms = _squared_norms(rows)
+        self.norms = squared_norms(rows)
         self.bounds = np.full(len(rows), np.inf, np.float32)
         self.met = np.zeros(len(rows), np.int32)
         self.centres = np.empty((count, rows.shape[1]), np.float32)
@@ -143,7 +124,7 @@ class Selection:
     def extend(self, rows: Floats, count: int) -> None:
         """Go on up to `count` picks, with more rows: the first of `rows` are those that there were."""
         added = len(rows) - len(self.rows)
-        self.norms = np.append(self.norms, _squared_norms(rows[len(self.rows) :]))
+        self.norms = np.append(self.norms, squared_norms(rows[len(self.rows) :]))
         self.bounds = np.append(self.bounds, np.full(added, np.inf, np.float32))
         self.met = np.append(self.met, np.zeros(added, np.int32))
         self.rows = rows
@@ -191,11 +172,11 @@ class Selection:
             missed = slice(int(self.met[tile[0]]), self.picked)
             norms = self.norms[self.picks[missed]]
             bounds = self.bounds[tile]
-            met = _lower(bounds, self.rows[tile], self.norms[tile], self.centres[missed], norms, floor)
+            met = lower(bounds, self.rows[tile], self.norms[tile], self.centres[missed], norms, floor)
             self.bounds[tile] = bounds
             self.met[tile] = np.maximum(self.met[tile], missed.start + met)
 
-        _in_tiles(meet, rows)
+        in_tiles(meet, rows)
 
     def _pick_from(self, block: Indices, rival: tuple[float, int]) -> None:
         """Pick from the rows `block`, whose bounds are exact, for as long as the farthest beats `rival`.
@@ -223,18 +204,18 @@ class Selection:
             self._pick(int(row))
 
 
-def _in_tiles(work: Callable[[Indices], None], rows: Indices) -> None:
-    """Do `work` for a tile of `rows` at a time, in threads.
+def in_tiles(work: Callable[[Indices], None], rows: Indices, size: int = TILE_ROWS) -> None:
+    """Do `work` for a tile of `size` of `rows` at a time, in threads.
 
     The products themselves are too small to be divided among threads, which would wait for one another.
     """
-    tiles = [rows[start : start + TILE_ROWS] for start in range(0, len(rows), TILE_ROWS)]
+    tiles = [rows[start : start + size] for start in range(0, len(rows), size)]
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         for _ in threads.map(work, tiles):
             pass
 
 
-def _lower(
+def lower(
     bounds: Floats, rows: Floats, norms: Floats, centres: Floats, centre_norms: Floats, floor: float
 ) -> NDArray[np.int32]:
     """Lower `bounds` (m,) of `rows` (m, d), with squared `norms` (m,), to their squared distances to `centres` (k, d).
@@ -259,7 +240,7 @@ def _lower(
     return met
 
 
-def _squared_norms(rows: Floats) -> Floats:
+def squared_norms(rows: Floats) -> Floats:
     """The squared norms (n,) of rows (n, d). Raises ValueError where one is not finite."""
     norms: Floats = np.einsum("ij,ij->i", rows, rows)
     finite = np.isfinite(norms)

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from fomoad import threshold
 from fomoad.detector import Scorer
 from fomoad.errors import UserError
-from fomoad.feature_source import FeatureSource
+from fomoad.feature_source import Batch, FeatureSource
 from fomoad.progress import log, step
 from fomoad.scorers import gmm
 from fomoad.scorers.gmm import GmmScorer
@@ -34,6 +34,8 @@ SAMPLE_SHARE: Final = 1 / 4
 """Share of the memory limit that the sample takes which patches are selected from; twice as much is held at times."""
 BANK_SHARE: Final = 1 / 32
 """Share of the memory limit that a memory bank takes at most: an eighth of the sample that it is selected from."""
+MERGED_BYTES: Final = 32 * 2**20
+"""Features that are scored at a time: enough for many patches to meet a neighbourhood of the memory bank together."""
 MAX_BANK: Final = 20_000
 """Entries of a memory bank at most: with 192 features, a float32 model of 15 MB."""
 
@@ -144,9 +146,25 @@ def _held_out_scores(
         scores[rows.start + mine] = scorers[fold].held_out_scores(features[mine], group_of[rows][mine])
 
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:  # a thread for a fold, not for a product
-        for rows, features in source.batches("Scoring training images"):
+        for rows, features in _merged(source.batches("Scoring training images")):
             list(pool.map(functools.partial(score, rows, features), range(len(scorers))))
     return scores
+
+
+def _merged(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same batches, as many together as are at least MERGED_BYTES of features."""
+    pending: list[Batch] = []
+    for batch in batches:
+        pending.append(batch)
+        if sum(features.nbytes for _, features in pending) >= MERGED_BYTES:
+            yield _joined(pending)
+            pending = []
+    if pending:
+        yield _joined(pending)
+
+
+def _joined(batches: list[Batch]) -> Batch:
+    return slice(batches[0][0].start, batches[-1][0].stop), np.concatenate([features for _, features in batches])
 
 
 def _select_patches(

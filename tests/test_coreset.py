@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from matrices import Matrix, clustered_points, random_points, skewed_points
 from numpy.typing import NDArray
 
-from fomoad.coreset import Selection, beyond, coverage_radius, greedy_k_center
+from fomoad.coreset import Selection, coverage_radius, greedy_k_center
 
 
 def plain_greedy(points: Matrix, count: int, first: int) -> tuple[list[int], float]:
@@ -175,12 +175,3 @@ def test_a_selection_goes_on_with_more_rows() -> None:
     for pick in selection.picks[100:]:
         assert nearest[pick] == pytest.approx(nearest.max(), rel=2e-5)
         nearest = np.minimum(nearest, np.linalg.norm(exact - exact[pick], axis=1))
-
-
-def test_rows_beyond_a_radius_are_those_of_the_plain_distances() -> None:
-    points, centres = clustered_points(5000, 12, 30), clustered_points(400, 12, 30)
-    nearest = np.min(np.linalg.norm(points[:, None].astype(np.float64) - centres, axis=2), axis=1)
-    radius = float(np.median(nearest))
-    found, distances = beyond(points, centres, radius)
-    assert found.tolist() == np.flatnonzero(nearest > radius).tolist()
-    np.testing.assert_allclose(distances, nearest[found], rtol=1e-4)

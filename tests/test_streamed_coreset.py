@@ -33,7 +33,7 @@ def test_single_rows_far_out_are_found_whatever_the_sample_holds() -> None:
     points = random_points(20_000, 6)
     outliers = np.random.default_rng(0).choice(len(points), 25, replace=False)
     points[outliers] += 1000 * np.sign(points[outliers])
-    picks = streamed_k_center(in_blocks(points, 30), 200, seed=0, held=500)
+    picks = streamed_k_center(in_blocks(points, 30), 200, seed=0, held=800)
     exact = greedy_k_center(points, 200, seed=0)
     assert coverage_radius(points, points[picks]) <= 1.1 * coverage_radius(points, points[exact])
 
@@ -67,11 +67,14 @@ def test_copies_of_few_rows_give_different_rows() -> None:
     assert set((picks[:20] % 20).tolist()) == set(range(20))
 
 
-def test_rows_at_all_places_are_as_likely_to_be_sampled() -> None:
-    """Of copies of one row any may be picked: where they come from shows what the sample is made of."""
-    points = np.zeros((2000, 2), np.float32)
-    drawn = np.concatenate([streamed_k_center(in_blocks(points, 40), 99, seed, held=100) for seed in range(40)])
-    assert chisquare(np.bincount(drawn // 100, minlength=20)).pvalue > 1e-3
+def test_rows_at_all_places_are_as_likely_to_be_picked() -> None:
+    """Rows of one distribution: where the picks come from shows what the sample is made of."""
+    random = np.random.default_rng(0)
+    drawn = []
+    for seed in range(60):
+        points = random.standard_normal((2000, 2), np.float32)
+        drawn.append(streamed_k_center(in_blocks(points, 40), 25, seed, held=100))
+    assert chisquare(np.bincount(np.concatenate(drawn) // 100, minlength=20)).pvalue > 1e-3
 
 
 def test_memory_does_not_grow_with_the_rows() -> None:
@@ -91,9 +94,9 @@ def test_memory_does_not_grow_with_the_rows() -> None:
     assert peak_of(60) - peak_of(20) < 40 * block * columns
 
 
-@pytest.mark.parametrize("count", [0, 50, 101])
+@pytest.mark.parametrize("count", [0, 13, 101])
 def test_a_count_that_cannot_be_picked_is_refused(count: int) -> None:
-    with pytest.raises(ValueError, match="count must be 1 to 49"):
+    with pytest.raises(ValueError, match="count must be 1 to 12"):
         streamed_k_center(in_blocks(random_points(100, 3), 4), count, seed=0, held=50)
 
 

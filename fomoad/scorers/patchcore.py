@@ -4,6 +4,7 @@ Roth et al., "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022: 
 the bank (eq. 6), the bank a greedy k-center coreset of the training patches (algorithm 1).
 """
 
+import functools
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -12,6 +13,7 @@ import tensorflow as tf
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from fomoad.neighbours import Neighbourhoods
 from fomoad.scorers.standardisation import Standardisation
 from fomoad.scorers.steps import in_steps, step_of
 
@@ -22,13 +24,12 @@ SLICE_BYTES: Final = 64 * 2**10
 
 A microcontroller's arena then does not grow with the bank, and elsewhere the distances stay in the cache.
 """
-BLOCK_BYTES: Final = 64 * 2**20
-"""Distances are computed in NumPy in blocks of about this size."""
-SCOUTS: Final = 256
-"""Entries that bound a patch's score from above: the last that were picked. The first are those far out."""
+TILE_ROWS: Final = 256
+TILE_ENTRIES: Final = 1024
+"""In NumPy, distances are computed in tiles of so many patches and entries, which stay in the cache."""
+LIKELIEST: Final = 4
+"""Patches of an image that are scored first, those of the highest bounds; then as many again, and so on."""
 EVERY: Final = slice(None)
-LIKELIEST: Final = 8
-"""Patches of an image that are scored at a time, those of the highest bounds first."""
 
 
 @dataclass(frozen=True)
@@ -74,25 +75,22 @@ class PatchCoreScorer:
         distance 0 from itself.
 
         Most patches need not meet the whole bank. The distance to the nearest of some entries is an upper bound of the
-        score, and a patch whose bound is below another's score is not the highest.
+        score, and a patch whose bound is not above another's score need not be scored.
         """
         images, count = len(features), features.shape[1] * features.shape[2]
         patches = self.standardise(features).reshape(images * count, features.shape[-1])
         owners = groups.repeat(count)
-        scouts = slice(-max(SCOUTS, self.k), None)
-        bounds = self._nearest(patches, scouts, owners).reshape(images, count)
-        if len(self.bank[scouts]) == len(self.bank):
-            every: Array = bounds.max(axis=1)
-            return every
-        order = np.argsort(-bounds, axis=1, kind="stable") + count * np.arange(images)[:, None]
+        bounds = self._bounds(patches, owners)
+        order = np.argsort(-bounds.reshape(images, count), axis=1, kind="stable") + count * np.arange(images)[:, None]
         highest = np.full(images, -np.inf, np.float32)
-        left = np.arange(images)
-        for start in range(0, count, LIKELIEST):
-            left = left[bounds.reshape(-1)[order[left, start]] > highest[left]]
-            rows = order[left, start : start + LIKELIEST]
-            scores = self._nearest(patches[rows.ravel()], EVERY, owners[rows.ravel()])
-            highest[left] = np.maximum(highest[left], scores.reshape(rows.shape).max(axis=1, initial=-np.inf))
-        return highest
+        start, stop = 0, LIKELIEST
+        while True:
+            some = order[:, start:stop]
+            rows = some[bounds[some] > highest[:, None]]
+            if not len(rows):
+                return highest
+            np.maximum.at(highest, rows // count, self._nearest(patches[rows], EVERY, owners[rows]))
+            start, stop = stop, 2 * stop
 
     def graph(self, features: tf.Tensor, slice_bytes: int = SLICE_BYTES) -> tf.Tensor:
         """The same as TensorFlow operations, (N, R, C, D) to (N, rows, columns).
@@ -120,27 +118,43 @@ class PatchCoreScorer:
         around = tf.pad(scores, [[0, 0], *[[self.window - 1, self.window - 1]] * 2])
         return tf.nn.max_pool2d(around[..., None], self.window, 1, "VALID")[..., 0]
 
-    def _nearest(self, patches: Array, entries: slice, owners: NDArray[np.int64] | None = None) -> Array:
+    def _bounds(self, patches: Array, owners: NDArray[np.int64]) -> Array:
+        """Upper bounds (n,) of the scores of scaled patches (n, D): their scores by a neighbourhood of the bank."""
+        bounds = np.empty(len(patches), np.float32)
+        for rows, entries in self._neighbourhoods.of(patches):
+            bounds[rows] = self._nearest(patches[rows], entries, owners[rows])
+        return bounds
+
+    @functools.cached_property
+    def _neighbourhoods(self) -> Neighbourhoods:
+        return Neighbourhoods(self.bank)
+
+    def _nearest(
+        self, patches: Array, entries: slice | NDArray[np.int64], owners: NDArray[np.int64] | None = None
+    ) -> Array:
         """Mean distance (n,) of scaled patches (n, D) to the k nearest of some of the bank's entries.
 
         With `owners` (n,), the samples that the patches are of, a sample's own entries are passed over.
         """
         bank, groups = self.bank[entries], self.groups[entries]
         norms = np.einsum("md,md->m", bank, bank)
+        rows, own = _same(owners, groups) if owners is not None else (np.empty(0, np.int64),) * 2
         nearest = np.empty(len(patches), np.float32)
-        block = max(1, BLOCK_BYTES // (4 * len(bank)))
-        for start in range(0, len(patches), block):
-            some = patches[start : start + block]
-            squared = some @ (-2 * bank.T)
-            squared += norms
-            if owners is not None:
-                squared[owners[start : start + block, None] == groups] = np.inf
-            if self.k > 1:
-                squared = np.partition(squared, self.k - 1, axis=1)[:, : self.k]
-            else:
-                squared = squared.min(axis=1, keepdims=True)
-            squared += np.einsum("nd,nd->n", some, some)[:, None]
-            nearest[start : start + block] = np.sqrt(np.maximum(squared, 0)).mean(axis=1)
+        buffer = np.empty(TILE_ROWS * TILE_ENTRIES, np.float32)
+        for start in range(0, len(patches), TILE_ROWS):
+            some = patches[start : start + TILE_ROWS]
+            doubled = -2 * some
+            least = np.full((len(some), self.k), np.inf, np.float32)
+            for first in range(0, len(bank), TILE_ENTRIES):
+                batch = slice(first, min(first + TILE_ENTRIES, len(bank)))
+                squared = buffer[: len(some) * (batch.stop - first)].reshape(len(some), -1)
+                np.matmul(doubled, bank[batch].T, out=squared)
+                squared += norms[batch]
+                here = (rows >= start) & (rows < start + len(some)) & (own >= first) & (own < batch.stop)
+                squared[rows[here] - start, own[here] - first] = np.inf
+                least = _least(least, squared)
+            least += np.einsum("nd,nd->n", some, some)[:, None]
+            nearest[start : start + TILE_ROWS] = np.sqrt(np.maximum(least, 0)).mean(axis=1)
         return nearest
 
     @staticmethod
@@ -148,3 +162,21 @@ class PatchCoreScorer:
         """Squared distances less the patch's own squared norm, as a 1x1 convolution."""
         kernel = tf.constant(-2 * bank.T[None, None])
         return tf.nn.bias_add(tf.nn.conv2d(scaled, kernel, 1, "VALID"), tf.constant((bank**2).sum(axis=1)))
+
+
+def _same(owners: NDArray[np.int64], groups: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """All pairs of equal numbers: their places in `owners` (n,) and in `groups` (m,)."""
+    order = np.argsort(groups, kind="stable")
+    starts, ends = (np.searchsorted(groups[order], owners, side) for side in ("left", "right"))
+    counts = ends - starts
+    within = np.arange(counts.sum()) - (np.cumsum(counts) - counts).repeat(counts)
+    return np.arange(len(owners)).repeat(counts), order[starts.repeat(counts) + within]
+
+
+def _least(least: Array, values: Array) -> Array:
+    """The k least in each row of `least` (n, k) and `values` (n, m) together: (n, k)."""
+    k = least.shape[1]
+    if k == 1:
+        return np.minimum(least, values.min(axis=1, keepdims=True))
+    both: Array = np.partition(np.concatenate([least, values], axis=1), k - 1, axis=1)[:, :k]
+    return both
