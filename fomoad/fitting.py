@@ -123,11 +123,17 @@ def fit_patchcore(
         patches = _select_patches(source, everyone, grid, sampling_ratio, seed, memory_limit)
     else:
         patches = start.patches
+    owners = group_of[patches // grid]
+    if (owners == owners[0]).all():
+        raise UserError(
+            f"All entries of the memory bank ({len(patches)}) are of one sample, which nothing is left to score by: "
+            "raise --sampling-ratio, or add images that differ."
+        )
     gathered = _gather(source, patches, grid)
 
     def scorer_of(standardise: Standardisation) -> PatchCoreScorer:
         bank = standardise.at(patches % grid, gathered)
-        scorer = PatchCoreScorer(standardise, bank, group_of[patches // grid], min(k, len(bank)), window)
+        scorer = PatchCoreScorer(standardise, bank, owners, min(k, len(bank)), window)
         return scorer if start is None else scorer.rounded()
 
     held_out = [scorer_of(standardise) for standardise in others]

@@ -255,6 +255,19 @@ def test_windows_larger_than_the_grid_are_refused(
     assert train(data, tmp_path / "out", *arguments, "4") == 0
 
 
+def test_a_bank_of_one_sample_is_refused(
+    tmp_path: Path, random_weights: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Without it that sample could not be scored."""
+    data = write_data(tmp_path / "data", textures(5, (32, 32, 1), 0))
+    arguments = ["--weights", str(random_weights), "--scoring-function", "patchcore", "--sampling-ratio", "0.001"]
+    assert train(data, tmp_path / "out", *arguments) == 1
+    error = capfd.readouterr().err
+    assert "memory bank (1) are of one sample" in error
+    assert "--sampling-ratio" in error
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("images", "words"),
     [
