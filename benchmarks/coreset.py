@@ -17,7 +17,7 @@ activations are, with noise. With `--features` they are the rows of a file inste
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import anomalib_peer
-from fomoad.coreset import composable_k_center, coverage_radius, greedy_k_center
+from fomoad.coreset import coverage_radius, greedy_k_center
+from fomoad.streamed_coreset import streamed_k_center
 
 Floats = NDArray[np.float32]
 Clock = Callable[[], float]
@@ -37,11 +38,13 @@ ROWS = 94_080
 PICKS = (940, 4_704)
 MANY_ROWS = 1_000_000
 MANY_PICKS = 10_000
-SHARDS = (4, 12)
+HELD = (4, 12, 40)
+"""A streamed selection samples one row in so many."""
+BLOCK_ROWS = 8_000
 REPEATS = 3
 TIMED_PICKS = (2, 20)
 """Picks that a sampler of equal steps is timed over: almost none, for what comes before them, and some seconds more."""
-PARTS = ("race", "selections", "shards", "million")
+PARTS = ("race", "selections", "streamed", "million")
 
 
 def made_features(rows: int) -> Floats:
@@ -190,30 +193,29 @@ def compare_selections(points: Floats, count: int) -> None:
     print(f"coverage radius {ratio:.4f} times its.\n", flush=True)
 
 
-def compare_shards(points: Floats, count: int, repeats: int, clock: Clock) -> None:
-    """Coverage radius and time of the selection by shards, against the exact one."""
-    exact_times, exact_radii = [], []
-    times: dict[int, list[float]] = {shards: [] for shards in SHARDS}
-    radii: dict[int, list[float]] = {shards: [] for shards in SHARDS}
+def compare_streamed(points: Floats, count: int, repeats: int, clock: Clock) -> None:
+    """Coverage radius and time of the selection that holds few rows, against the exact one."""
+
+    def read() -> Iterator[Floats]:
+        return (points[start : start + BLOCK_ROWS] for start in range(0, len(points), BLOCK_ROWS))
+
+    held_rows = [len(points) // share for share in HELD if len(points) // share >= 4 * count]
+    times: dict[int, list[float]] = {held: [] for held in (len(points), *held_rows)}
+    radii: dict[int, list[float]] = {held: [] for held in times}
     for seed in range(repeats):
-        start = clock()
-        picks = greedy_k_center(points, count, seed)
-        exact_times.append(clock() - start)
-        exact_radii.append(coverage_radius(points, points[picks]))
-        for shards in SHARDS:
+        for held in times:
             start = clock()
-            rows, _ = composable_k_center(np.array_split(points, shards), count, seed)
-            times[shards].append(clock() - start)
-            radii[shards].append(coverage_radius(points, rows))
-    exact = float(np.mean(exact_radii))
-    print(f"### By shards: {len(points):,} x {points.shape[1]}, {count:,} picks, {repeats} seeds\n")
-    print("| shards | coverage radius | of the exact one: mean, worst | seconds |")
+            picks = streamed_k_center(read, count, seed, held)
+            times[held].append(clock() - start)
+            radii[held].append(coverage_radius(points, points[picks]))
+    exact = float(np.mean(radii[len(points)]))
+    print(f"### Streamed: {len(points):,} x {points.shape[1]}, {count:,} picks, {repeats} seeds\n")
+    print("| rows sampled | coverage radius | of the exact one: mean, worst | seconds |")
     print("| ---: | ---: | ---: | ---: |")
-    print(f"| 1 (exact) | {exact:.3f} | 1, {max(exact_radii) / exact:.3f} | {min(exact_times):.2f} |")
-    for shards in SHARDS:
-        mean, worst = np.mean(radii[shards]), max(radii[shards])
-        ratios = f"{mean / exact:.3f}, {worst / exact:.3f}"
-        print(f"| {shards} | {mean:.3f} | {ratios} | {min(times[shards]):.2f} |")
+    for held, found in radii.items():
+        name = f"{held:,}" if held < len(points) else "all (exact)"
+        ratios = f"{np.mean(found) / exact:.3f}, {max(found) / exact:.3f}"
+        print(f"| {name} | {np.mean(found):.3f} | {ratios} | {min(times[held]):.2f} |")
     print(flush=True)
 
 
@@ -235,8 +237,9 @@ def main() -> None:
             race(points, count // scale, REPEATS, clock)
     if "selections" in options.parts:
         compare_selections(points, PICKS[0] // scale)
-    if "shards" in options.parts:
-        compare_shards(points, PICKS[0] // scale, REPEATS, clock)
+    if "streamed" in options.parts:
+        for count in PICKS:
+            compare_streamed(points, count // scale, REPEATS, clock)
     if "million" in options.parts and not options.features:
         race(made_features(MANY_ROWS // scale), MANY_PICKS // scale, 1, clock)
 

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
+FEW: Final = 2048
+"""Of so few points, it takes no longer to look at all."""
 SCOUTS: Final = 256
 NEIGHBOURS: Final = 512
 """Points in a neighbourhood. The nearest of them to a row is seldom much farther than the nearest of all."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from fomoad.coreset import Floats, Indices, Selection, greedy_k_center, in_tiles, lower, squared_norms
-from fomoad.neighbours import Neighbourhoods
+from fomoad.neighbours import FEW, Neighbourhoods
 
 Read = Callable[[], Iterable[NDArray[Any]]]
 """Starts a reading of a whole matrix: (n_i, d) blocks, top to bottom."""
@@ -99,8 +99,8 @@ class _Cover:
     def _squared_distances(self, rows: Floats) -> Floats:
         """Squared distances (n,) to the nearest pick, or upper bounds of them that are within the radius."""
         norms = squared_norms(rows)
-        bounds = np.empty(len(rows), np.float32)
-        for some, members in self._neighbourhoods.of(rows):
+        bounds = np.full(len(rows), np.inf, np.float32)
+        for some, members in self._neighbourhoods.of(rows) if len(self._centres) > FEW else ():
             squared = self._norms[members] - 2 * rows[some] @ self._centres[members].T
             bounds[some] = squared.min(axis=1) + norms[some]
         left = np.flatnonzero(bounds > self._squared_radius)

@@ -29,6 +29,14 @@ def test_a_streamed_selection_covers_as_well_as_an_exact_one(points: Matrix, hel
         assert coverage_radius(points, points[picks]) <= 1.1 * coverage_radius(points, exact)
 
 
+def test_many_picks_cover_as_well_as_exact_ones() -> None:
+    """So many that rows are compared with neighbourhoods of them first."""
+    points = clustered_points(24_000, 12, 30)
+    exact = points[greedy_k_center(points, 3000, seed=1)]
+    picks = streamed_k_center(in_blocks(points, 5), 3000, seed=1, held=12_000)
+    assert coverage_radius(points, points[picks]) <= 1.1 * coverage_radius(points, exact)
+
+
 def test_single_rows_far_out_are_found_whatever_the_sample_holds() -> None:
     points = random_points(20_000, 6)
     outliers = np.random.default_rng(0).choice(len(points), 25, replace=False)

@@ -13,7 +13,7 @@ import tensorflow as tf
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from fomoad.neighbours import Neighbourhoods
+from fomoad.neighbours import FEW, Neighbourhoods
 from fomoad.scorers.standardisation import Standardisation
 from fomoad.scorers.steps import in_steps, step_of
 
@@ -80,6 +80,9 @@ class PatchCoreScorer:
         images, count = len(features), features.shape[1] * features.shape[2]
         patches = self.standardise(features).reshape(images * count, features.shape[-1])
         owners = groups.repeat(count)
+        if len(self.bank) <= FEW:
+            every: Array = self._nearest(patches, EVERY, owners).reshape(images, count).max(axis=1)
+            return every
         bounds = self._bounds(patches, owners)
         order = np.argsort(-bounds.reshape(images, count), axis=1, kind="stable") + count * np.arange(images)[:, None]
         highest = np.full(images, -np.inf, np.float32)
