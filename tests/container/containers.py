@@ -5,7 +5,8 @@ import json
 import os
 import subprocess
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,13 @@ class Running:
 
     def signal(self, name: str) -> None:
         docker("kill", "--signal", name, self.name)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Hold all its processes meanwhile."""
+        assert docker("pause", self.name).returncode == 0
+        yield
+        assert docker("unpause", self.name).returncode == 0
 
     def stop(self, seconds: int) -> None:
         """Send the stop signal, and SIGKILL so many seconds later: the exit code tells which of them ended it."""

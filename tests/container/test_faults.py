@@ -97,7 +97,8 @@ def test_data_that_shrinks_while_it_is_read(trainer: Trainer, data: Path, out: P
 def test_two_runs_into_one_directory(trainer: Trainer, data: Path, out: Path) -> None:
     first = trainer.start(data, out)
     first.wait_for("Extracting features")
-    code, log = trainer.run(data, out)
+    with first.paused():  # or it might be over before the second one comes that far
+        code, log = trainer.run(data, out)
     assert code == 1
     assert last_line(log).startswith("fomoad: Another run is writing to the output directory /out")
     assert first.wait()[0] == 0
