@@ -51,10 +51,14 @@ class Running:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Hold all its processes meanwhile."""
-        assert docker("pause", self.name).returncode == 0
+        """Hold all its processes but the first one meanwhile, which docker's own pause does not always manage."""
+        self._signal_all("STOP")
         yield
-        assert docker("unpause", self.name).returncode == 0
+        self._signal_all("CONT")
+
+    def _signal_all(self, name: str) -> None:
+        sent = docker("exec", self.name, "sh", "-c", f"kill -s {name} -- -1")
+        assert sent.returncode == 0, sent.stderr
 
     def stop(self, seconds: int) -> None:
         """Send the stop signal, and SIGKILL so many seconds later: the exit code tells which of them ended it."""

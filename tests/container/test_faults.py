@@ -96,7 +96,7 @@ def test_data_that_shrinks_while_it_is_read(trainer: Trainer, data: Path, out: P
 
 def test_two_runs_into_one_directory(trainer: Trainer, data: Path, out: Path) -> None:
     first = trainer.start(data, out)
-    first.wait_for("Extracting features")
+    first.wait_for("Checking training images")
     with first.paused():  # or it might be over before the second one comes that far
         code, log = trainer.run(data, out)
     assert code == 1
