@@ -76,10 +76,7 @@ def greedy_k_center(
     first = int(np.random.default_rng(seed).integers(len(rows)))
     with threadpool_limits(1):  # the selection has threads of its own
         selection = Selection(rows, count, first)
-        while selection.picked < count:
-            selection.advance()
-            if progress is not None:
-                progress(selection.picked)
+        selection.finish(progress)
     return selection.picks
 
 
@@ -131,6 +128,13 @@ class Selection:
         left = count - len(self.picks)
         self.centres = np.concatenate([self.centres, np.empty((left, rows.shape[1]), np.float32)])
         self.picks = np.append(self.picks, np.empty(left, np.int64))
+
+    def finish(self, progress: Callable[[int], None] | None = None) -> None:
+        """Pick all rows that are left to pick; `progress` is called with the number picked so far, once a round."""
+        while self.picked < len(self.picks):
+            self.advance()
+            if progress is not None:
+                progress(self.picked)
 
     def advance(self) -> None:
         """One round: at least a pick, or sharper bounds for the rows that stood in its way."""

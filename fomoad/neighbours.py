@@ -4,10 +4,8 @@ from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-Indices = NDArray[np.int64]
+from fomoad.coreset import Floats, Indices
 
 FEW: Final = 2048
 """Of so few points, it takes no longer to look at all."""

@@ -54,7 +54,7 @@ def streamed_k_center(read: Read, count: int, seed: int, held: int) -> Indices:
     """
     random = np.random.default_rng(seed)
     kept = _Kept(2 * held)
-    total = kept.add_sample(_numbered(read()), held, random)
+    total = kept.add_sample(_numbered(_checked(read())), held, random)
     if total <= held:
         return greedy_k_center(kept.rows, count, seed)
     if not 1 <= count <= held // 4:
@@ -63,12 +63,16 @@ def streamed_k_center(read: Read, count: int, seed: int, held: int) -> Indices:
     centre = kept.rows.mean(axis=0, dtype=np.float64).astype(np.float32)
     kept.rows[:] -= centre
     with threadpool_limits(1):  # the selection has threads of its own
-        cover = _Cover(_finished(Selection(kept.rows, count, first)), kept.among(total))
+        selection = Selection(kept.rows, count, first)
+        selection.finish()
+        cover = _Cover(selection, kept.among(total))
         kept.add_sample(_numbered(read(), centre), held // 2, random, cover)
-        selection = _finished(Selection(kept.rows, max(1, round(FIRST_PART * count)), first))
+        selection = Selection(kept.rows, max(1, round(FIRST_PART * count)), first)
+        selection.finish()
         kept.add_farthest(_numbered(read(), centre), held // 2, _Cover(selection, kept.among(total)))
         selection.extend(kept.rows, count)
-        return kept.indices[_finished(selection).picks]
+        selection.finish()
+        return kept.indices[selection.picks]
 
 
 class _Cover:
@@ -190,11 +194,8 @@ class _Kept:
         self._put(slice(start, start + len(places)), self._indices[places], self._rows[places])
 
 
-def _numbered(blocks: Iterable[NDArray[Any]], centre: Floats | float = 0.0) -> Iterator[Block]:
-    """The blocks less `centre`, as float32, with their rows' indices.
-
-    Raises ValueError where one is not a matrix of finite numbers.
-    """
+def _checked(blocks: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+    """The same blocks. Raises ValueError where one is not a matrix of finite numbers."""
     read = 0
     for block in blocks:
         if block.ndim != 2 or block.shape[1] == 0:
@@ -202,12 +203,13 @@ def _numbered(blocks: Iterable[NDArray[Any]], centre: Floats | float = 0.0) -> I
         finite = np.isfinite(block).all(axis=1)
         if not finite.all():
             raise ValueError(f"row {read + int(np.argmin(finite))} is not finite")
-        yield np.arange(read, read + len(block)), np.subtract(block, centre, dtype=np.float32)
+        yield block
         read += len(block)
 
 
-def _finished(selection: Selection) -> Selection:
-    """The selection with all of its rows picked."""
-    while selection.picked < len(selection.picks):
-        selection.advance()
-    return selection
+def _numbered(blocks: Iterable[NDArray[Any]], centre: Floats | float = 0.0) -> Iterator[Block]:
+    """The blocks less `centre`, as float32, with their rows' indices."""
+    read = 0
+    for block in blocks:
+        yield np.arange(read, read + len(block)), np.subtract(block, centre, dtype=np.float32)
+        read += len(block)

@@ -21,5 +21,5 @@ def read_all(directory: Path) -> None:
 def npy_file(array: np.ndarray) -> bytes:
     """The bytes of an npy file; objects are pickled."""
     buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=True)
+    np.save(buffer, array)
     return buffer.getvalue()

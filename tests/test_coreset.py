@@ -155,20 +155,17 @@ def test_the_radius_of_a_selection_is_the_plain_one(count: int) -> None:
     points = skewed_points(9000, 24)
     points -= points.mean(axis=0)
     selection = Selection(points, count, first=7)
-    while selection.picked < count:
-        selection.advance()
+    selection.finish()
     assert selection.radius() == pytest.approx(plain_greedy(points, count, first=7)[1], rel=1e-5)
 
 
 def test_a_selection_goes_on_with_more_rows() -> None:
     points = clustered_points(9000, 12, 30)
     selection = Selection(points[:6000], 100, first=3)
-    while selection.picked < 100:
-        selection.advance()
+    selection.finish()
     first_picks = selection.picks.tolist()
     selection.extend(points, 250)
-    while selection.picked < 250:
-        selection.advance()
+    selection.finish()
     exact = points.astype(np.float64)
     nearest = np.min([np.linalg.norm(exact - exact[pick], axis=1) for pick in first_picks], axis=0)
     assert selection.picks[:100].tolist() == first_picks

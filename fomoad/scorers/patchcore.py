@@ -129,6 +129,11 @@ class PatchCoreScorer:
         return bounds
 
     @functools.cached_property
+    def _norms(self) -> Array:
+        norms: Array = np.einsum("md,md->m", self.bank, self.bank)
+        return norms
+
+    @functools.cached_property
     def _neighbourhoods(self) -> Neighbourhoods:
         return Neighbourhoods(self.bank)
 
@@ -139,8 +144,7 @@ class PatchCoreScorer:
 
         With `owners` (n,), the samples that the patches are of, a sample's own entries are passed over.
         """
-        bank, groups = self.bank[entries], self.groups[entries]
-        norms = np.einsum("md,md->m", bank, bank)
+        bank, groups, norms = self.bank[entries], self.groups[entries], self._norms[entries]
         rows, own = _same(owners, groups) if owners is not None else (np.empty(0, np.int64),) * 2
         nearest = np.empty(len(patches), np.float32)
         buffer = np.empty(TILE_ROWS * TILE_ENTRIES, np.float32)
