@@ -12,8 +12,10 @@ from statistics import fmean
 import numpy as np
 
 from benchmarks import peers, quality
-from fomoad import dataset, extraction, metrics
-from fomoad.info_file import Info
+from fomoad.data import dataset
+from fomoad.data.info_file import Info
+from fomoad.evaluation import image_metrics
+from fomoad.features import extractor
 from fomoad.scorers import gmm
 from fomoad.scorers.standardisation import Moments, standardisation
 
@@ -32,7 +34,7 @@ def main() -> None:
         split = dataset.open_split(directory, "train", quality.SCALING, Info())
         assert split.images is not None
         features = peers.Place(directory, directory, "", settings).features("gmm", split.images)
-        extract = extraction.extractor(features)
+        extract = extractor.extractor(features)
         test = quality.read_test(directory)
         fitted, held = (
             np.concatenate([extract(batch) for batch in np.array_split(each, -(-len(each) // BATCH))])
@@ -51,7 +53,7 @@ def main() -> None:
                 scorer = gmm.fit(scaled, standardise, gmm.CAPACITIES["medium"], seed)
                 seconds.append(time.process_time() - began)
                 scores = scorer.score(held).max(axis=(1, 2))
-                aurocs.append(metrics.auroc(metrics.operating_points(scores, test.anomalous)) or 0.0)
+                aurocs.append(image_metrics.auroc(image_metrics.operating_points(scores, test.anomalous)) or 0.0)
             figures = [f"{fmean(aurocs):.3f}", f"{min(aurocs):.3f}, {max(aurocs):.3f}", f"{fmean(seconds):.1f} s"]
             print(f"| {directory.name} | {count:,} | {' | '.join(figures)} |", flush=True)
 

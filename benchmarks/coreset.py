@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import anomalib_peer
-from fomoad.coreset import coverage_radius, greedy_k_center
-from fomoad.streamed_coreset import streamed_k_center
+from fomoad.coreset.greedy import coverage_radius, greedy_k_center
+from fomoad.coreset.streaming import streamed_k_center
 
 Floats = NDArray[np.float32]
 Clock = Callable[[], float]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.anomalib_peer import latency
-from fomoad.artifacts import onnx_file, tflite
+from fomoad.export import onnx_file, tflite
 
 THREADS = (1, 2)
 ROUNDS = 3

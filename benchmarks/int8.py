@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from fomoad import cli, dataset, labels
-from fomoad.artifacts import tflite
-from fomoad.info_file import read_info
+from fomoad import cli
+from fomoad.data import dataset, label_names
+from fomoad.data.info_file import read_info
+from fomoad.export import tflite
+from fomoad.inference.model import GridModel, load_model
 from fomoad.metadata import METADATA_FILE, AnomalyMetadata
-from fomoad.runtime import GridModel, load_model
 
 COLUMNS = (
     "data", "pixels", "scorer", "AUROC float32", "AUROC int8", "difference", "same verdict", "steps off reference",
@@ -98,7 +99,7 @@ def read_test_split(directory: Path, scaling: str) -> TestSplit:
     assert split.images is not None, "the data directory has test images"
     assert split.labels is not None, "the test images have labels"
     images = np.concatenate([images for _, images in split.images.batches()])
-    return TestSplit(images, np.asarray(labels.anomalous_flags(split.labels), bool))
+    return TestSplit(images, np.asarray(label_names.anomalous_flags(split.labels), bool))
 
 
 def image_scores(model: GridModel, images: Any) -> Any:

@@ -21,8 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fomoad.sample_data import DIFFICULTIES, NORMAL_NAME, photo
-from fomoad.scaling import from_pixels
+from fomoad.data.samples.generate import DIFFICULTIES, NORMAL_NAME, photo
+from fomoad.data.scaling import from_pixels
 
 SIDE = 96
 SCORERS = ("gmm", "patchcore")

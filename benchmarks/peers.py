@@ -25,14 +25,18 @@ from typing import Any
 import numpy as np
 
 from benchmarks import anomalib_peer, processes, quality, references
-from fomoad import backbone, dataset, extraction, metrics, training
-from fomoad.artifacts import tflite
-from fomoad.artifacts.trace import Exported
-from fomoad.features import Features, Pooling
-from fomoad.info_file import Info
-from fomoad.network import Convolution, Network, Normalisation
-from fomoad.runtime import load_model
+from fomoad.backbones import load
+from fomoad.backbones.graph import Convolution, Network, Normalisation
+from fomoad.data import dataset
+from fomoad.data.info_file import Info
+from fomoad.evaluation import image_metrics
+from fomoad.export import tflite
+from fomoad.export.trace import Exported
+from fomoad.features import extractor
+from fomoad.features.pooling import Features, Pooling
+from fomoad.inference.model import load_model
 from fomoad.settings import TrainSettings, add_arguments, from_arguments
+from fomoad.training.train import build_features
 
 BATCH = 100
 
@@ -69,8 +73,8 @@ class Place:
     def features(self, scoring: str, images: dataset.Images) -> Features:
         """fomoad's features with these settings."""
         settings = self.train_settings(scoring)
-        found = backbone.find_weights(settings.backbone, settings.weights, settings.weights_resolution)
-        return training.build_features(settings, images, found)
+        found = load.find_weights(settings.backbone, settings.weights, settings.weights_resolution)
+        return build_features(settings, images, found)
 
     @property
     def ratio(self) -> float:
@@ -182,7 +186,7 @@ def scikit_learn(place: Place) -> Result:
     from sklearn.neighbors import NearestNeighbors
 
     images = training_images(place.data)
-    extract = extraction.extractor(place.features("patchcore", images))
+    extract = extractor.extractor(place.features("patchcore", images))
     train = np.concatenate([extract(batch) for _, batch in images.batches(BATCH)])
     patches = train.reshape(-1, train.shape[-1])
     began = time.perf_counter()
@@ -232,7 +236,7 @@ def table(results: dict[str, Result], anomalous: Any) -> str:
     lines = ["| contestant | whole run | processor | selection or fit | peak memory | one image | file | AUROC |"]
     lines.append("| --- |" + " ---: |" * 7)
     for name, result in results.items():
-        auroc = metrics.auroc(metrics.operating_points(np.asarray(result.scores, np.float32), anomalous))
+        auroc = image_metrics.auroc(image_metrics.operating_points(np.asarray(result.scores, np.float32), anomalous))
         cells = [name, f"{result.wall:.1f} s", f"{result.processor:.1f} s", f"{result.fit:.2f} s"]
         cells += [f"{result.memory / 2**30:.2f} GiB", f"{1000 * result.latency:.2f} ms"]
         cells += ["" if result.size is None else f"{result.size / 1024:,.0f} KB", f"{auroc:.3f}"]

@@ -22,17 +22,23 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks import quality_plots, references
-from fomoad import backbone, dataset, extraction, fitting, image_import, labels, metrics, sample_data, training
-from fomoad.data_directory import MASK_DEFECT, Sample, write_data_directory
-from fomoad.feature_source import Extract, FeatureSource
-from fomoad.features import Features, Pooling
-from fomoad.info_file import Info
+from fomoad.backbones import load
+from fomoad.data import dataset, import_images, label_names
+from fomoad.data.info_file import Info
+from fomoad.data.samples import generate
+from fomoad.data.writer import MASK_DEFECT, Sample, write_data_directory
+from fomoad.evaluation import image_metrics
+from fomoad.evaluation.pixel_metrics import count_pixels
+from fomoad.features import extractor
+from fomoad.features.pooling import Features, Pooling
+from fomoad.features.store import Extract, FeatureSource
+from fomoad.inference.model import load_model
 from fomoad.metadata import METADATA_FILE, AnomalyMetadata
-from fomoad.pixel_metrics import count_pixels
-from fomoad.runtime import load_model
 from fomoad.scorers import gmm
 from fomoad.scorers.standardisation import Moments, standardisation
 from fomoad.settings import TrainSettings
+from fomoad.training.fit import MAX_CELLS, fit_gmm, fit_patchcore
+from fomoad.training.train import build_features, train
 
 SIZE = 96
 SCALING = "-1..1"
@@ -135,14 +141,14 @@ def measure_files(data: str, setting: str, directory: Path, settings: TrainSetti
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
         began = time.process_time()
-        training.train(settings, directory, out / "models", None)
+        train(settings, directory, out / "models", None)
         seconds = time.process_time() - began
         metadata = AnomalyMetadata.model_validate_json((out / "models" / METADATA_FILE).read_bytes())
         rows = []
         for label, file in FILES.items():
             record = metadata.models[file]
             grids = load_model(out / "models" / file).score(test.images)
-            counts = metrics.confusion(grids.max(axis=(1, 2)), test.anomalous, record.threshold.suggested)
+            counts = image_metrics.confusion(grids.max(axis=(1, 2)), test.anomalous, record.threshold.suggested)
             profile = record.profile
             rows.append(
                 Row(
@@ -159,20 +165,20 @@ def measure_scorer(data: str, setting: str, directory: Path, settings: TrainSett
     """Fit the float scorer, and score the test images with it."""
     test = read_test(directory)
     split, train, found = _training_images(directory, settings)
-    extract = extraction.extractor(training.build_features(settings, train, found))
+    extract = extractor.extractor(build_features(settings, train, found))
     held = _in_batches(extract, test.images)
     began = time.process_time()
     source = FeatureSource(train, extract, settings.memory_limit * 2**20)
     if settings.scorer() == "gmm":
-        fit = fitting.fit_gmm(source, split.ids, gmm.CAPACITIES[settings.capacity], settings.seed)
+        fit = fit_gmm(source, split.ids, gmm.CAPACITIES[settings.capacity], settings.seed)
     else:
         limit = settings.memory_limit * 2**20
-        fit = fitting.fit_patchcore(
+        fit = fit_patchcore(
             source, split.ids, settings.sampling_ratio, settings.k, settings.seed, limit, settings.pool_size
         )
     seconds = time.process_time() - began
     grids = fit.scorer.score(held)
-    counts = metrics.confusion(grids.max(axis=(1, 2)), test.anomalous, float(fit.train_scores.max()))
+    counts = image_metrics.confusion(grids.max(axis=(1, 2)), test.anomalous, float(fit.train_scores.max()))
     false_alarms = counts.false_positives / max(1, int((~test.anomalous).sum()))
     areas = _areas(grids, test)
     return [Row(data, setting, "", *areas, f1=counts.f1, false_alarms=false_alarms, cpu_seconds=seconds)]
@@ -188,10 +194,10 @@ def measure_references(data: str, directory: Path, settings: TrainSettings, seed
     images = np.concatenate([batch for _, batch in train.batches()])
     eighth, joined = ([], [])
     for layers, features in ((REFERENCE_LAYERS[:1], eighth), (REFERENCE_LAYERS, joined)):
-        network = backbone.load(settings.backbone, found, train.shape, SCALING, layers)
-        plain = extraction.extractor(Features(network, layers[0], Pooling(1)))
+        network = load.load(settings.backbone, found, train.shape, SCALING, layers)
+        plain = extractor.extractor(Features(network, layers[0], Pooling(1)))
         features += [_in_batches(plain, each) for each in (images, test.images)]
-    extract = extraction.extractor(training.build_features(settings, train, found))
+    extract = extractor.extractor(build_features(settings, train, found))
     fitted, held = (_in_batches(extract, each) for each in (images, test.images))
     stock = [_areas(references.stock_gmm(*eighth, seed), test) for seed in seeds or (1,)]
     rows = [
@@ -201,7 +207,7 @@ def measure_references(data: str, directory: Path, settings: TrainSettings, seed
     scaling = standardisation(Moments.of(fitted))
     cells = fitted.reshape(-1, fitted.shape[-1])
     for seed in seeds:
-        some = np.random.default_rng(seed).permutation(len(cells))[: fitting.MAX_CELLS]
+        some = np.random.default_rng(seed).permutation(len(cells))[:MAX_CELLS]
         places = some % scaling.places
         standardise = scaling.whitened(places, cells[some])
         scaled = standardise.at(places, cells[some])
@@ -215,7 +221,7 @@ def read_test(directory: Path) -> TestImages:
     split = dataset.open_split(directory, "test", SCALING, Info())
     assert split.images is not None
     images = np.concatenate([batch for _, batch in split.images.batches()])
-    anomalous = np.array([label is not None and labels.means_anomaly(label) for label in split.labels])
+    anomalous = np.array([label is not None and label_names.means_anomaly(label) for label in split.labels])
     masks = None if split.masks is None else split.masks.rows(slice(0, len(split)))
     return TestImages(images, anomalous, masks)
 
@@ -245,29 +251,27 @@ def _data_sets(
         seed, difficulty = each.split(":")
         yield (
             f"sample {difficulty} {seed}",
-            lambda out, seed=seed, level=difficulty: sample_data.run(
+            lambda out, seed=seed, level=difficulty: generate.run(
                 out, SIZE, int(seed), test_normal=SAMPLE_TESTS, test_anomaly=SAMPLE_TESTS, difficulty=level
             ),
         )
     if tiles:
         yield "magnetic tiles", lambda out: write_tiles(tiles, out)
     for folder in mvtec:
-        yield folder.name, lambda out, folder=folder: image_import.run(folder, out, (SIZE, SIZE), scaling=SCALING)
+        yield folder.name, lambda out, folder=folder: import_images.run(folder, out, (SIZE, SIZE), scaling=SCALING)
 
 
-def _training_images(
-    directory: Path, settings: TrainSettings
-) -> tuple[dataset.Split, dataset.Images, backbone.Weights]:
+def _training_images(directory: Path, settings: TrainSettings) -> tuple[dataset.Split, dataset.Images, load.Weights]:
     """The training half of a data directory, its images, and the weights to see them with."""
     split = dataset.open_split(directory, "train", SCALING, Info())
     assert split.images is not None
-    found = backbone.find_weights(settings.backbone, settings.weights, settings.weights_resolution)
+    found = load.find_weights(settings.backbone, settings.weights, settings.weights_resolution)
     return split, split.images, found
 
 
 def _areas(grids: NDArray[np.float32], test: TestImages) -> tuple[float, float | None, float | None]:
     """Image AUROC, AUPRO and pixel AUROC."""
-    image = metrics.auroc(metrics.operating_points(grids.max(axis=(1, 2)), test.anomalous))
+    image = image_metrics.auroc(image_metrics.operating_points(grids.max(axis=(1, 2)), test.anomalous))
     assert image is not None
     if test.masks is None:
         return image, None, None

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.mixture import GaussianMixture
 
-from fomoad.coreset import greedy_k_center
+from fomoad.coreset.greedy import greedy_k_center
 
 Array = NDArray[np.float32]
 

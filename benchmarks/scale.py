@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import processes, svg
-from fomoad.sample_data import DIFFICULTIES, NORMAL_NAME, photo
+from fomoad.data.samples.generate import DIFFICULTIES, NORMAL_NAME, photo
 
 SIDE = 96
 MARGIN = 16

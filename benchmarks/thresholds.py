@@ -16,11 +16,17 @@ from pathlib import Path
 
 import numpy as np
 
-from fomoad import backbone, dataset, extraction, fitting, sample_data, threshold, training
-from fomoad.feature_source import FeatureSource
-from fomoad.info_file import Info
+from fomoad.backbones import load
+from fomoad.data import dataset
+from fomoad.data.info_file import Info
+from fomoad.data.samples import generate
+from fomoad.features import extractor
+from fomoad.features.store import FeatureSource
 from fomoad.scorers import gmm
 from fomoad.settings import TrainSettings
+from fomoad.training.fit import Fit, fit_gmm, fit_patchcore
+from fomoad.training.thresholds import conformal
+from fomoad.training.train import build_features
 
 RATES = (0.1, 0.05, 0.01)
 
@@ -54,7 +60,7 @@ def main() -> None:
     print(f"{arguments.pool - arguments.train} new normal ones (sample data, medium)\n")
     with tempfile.TemporaryDirectory() as folder:
         with contextlib.redirect_stdout(io.StringIO()):
-            sample_data.run(Path(folder), train=arguments.pool, test_normal=2, test_anomaly=2)
+            generate.run(Path(folder), train=arguments.pool, test_normal=2, test_anomaly=2)
         for scoring in arguments.scoring:
             settings = TrainSettings(
                 scoring_function=scoring,
@@ -70,8 +76,8 @@ def features_of(settings: TrainSettings, directory: Path) -> np.ndarray:
     """The features (n, rows, columns, D) of a data directory's training images."""
     images = dataset.open_split(directory, "train", settings.image_input_scaling, Info()).images
     assert images is not None
-    weights = backbone.find_weights(settings.backbone, settings.weights, settings.weights_resolution)
-    extract = extraction.extractor(training.build_features(settings, images, weights))
+    weights = load.find_weights(settings.backbone, settings.weights, settings.weights_resolution)
+    extract = extractor.extractor(build_features(settings, images, weights))
     return np.concatenate([extract(batch) for _, batch in images.batches()])
 
 
@@ -88,18 +94,18 @@ def _measure(
         scores = fit.scorer.score(features[new]).max(axis=(1, 2))
         flagged["max"].append(float((scores >= fit.train_scores.max()).mean()))
         for rate in RATES:
-            value = threshold.conformal(fit.held_out_scores, rate).threshold
+            value = conformal(fit.held_out_scores, rate).threshold
             flagged[f"{rate:g}"].append(None if value is None else float((scores >= value).mean()))
     return flagged
 
 
-def fit_rows(settings: TrainSettings, features: np.ndarray, seed: int) -> fitting.Fit:
+def fit_rows(settings: TrainSettings, features: np.ndarray, seed: int) -> Fit:
     """Fit a scorer to features as training does, each row a sample of its own."""
     source = FeatureSource(Rows(features), lambda rows: rows, 2**30)
     groups = [str(row) for row in range(len(features))]
     if settings.scorer() == "gmm":
-        return fitting.fit_gmm(source, groups, gmm.CAPACITIES[settings.capacity], seed)
-    return fitting.fit_patchcore(source, groups, settings.sampling_ratio, settings.k, seed, 2**30, settings.pool_size)
+        return fit_gmm(source, groups, gmm.CAPACITIES[settings.capacity], seed)
+    return fit_patchcore(source, groups, settings.sampling_ratio, settings.k, seed, 2**30, settings.pool_size)
 
 
 def _print_table(scoring: str, flagged: dict[str, list[float | None]], images: int) -> None:

@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fomoad.profile import Profile
-from fomoad.runtime import TensorSpec
+from fomoad.device.profile import Profile
+from fomoad.inference.model import TensorSpec
 
 SCHEMA_VERSION = 1
 METADATA_FILE = "anomaly_metadata.json"

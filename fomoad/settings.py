@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from fomoad.data.scaling import Scaling
 from fomoad.errors import UserError
-from fomoad.scaling import Scaling
 
 Backbone = Literal["mobilenet-v2-0.35", "mobilenet-v2-0.5", "mobilenet-v2-0.75", "mobilenet-v2-1.0", "resnet50"]
 ScoringFunction = Literal["gmm", "patchcore"]

@@ -27,7 +27,7 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A weights file for mobilenet-v2-0.35: random, with statistics that keep its features alive."""
     import numpy as np
 
-    from fomoad.backbone import ARCHITECTURES
+    from fomoad.backbones.load import ARCHITECTURES
 
     random = np.random.default_rng(0)
     arrays = {}

@@ -13,7 +13,7 @@ import tensorflow as tf
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from fomoad.neighbours import FEW, Neighbourhoods
+from fomoad.coreset.neighbourhoods import FEW, Neighbourhoods
 from fomoad.scorers.standardisation import Standardisation
 from fomoad.scorers.steps import in_steps, step_of
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from containers import ROOT, TAG, Trainer, docker, write_data
+
+from tests.container.containers import ROOT, TAG, Trainer, docker, write_data
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

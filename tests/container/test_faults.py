@@ -5,7 +5,8 @@ import time
 from pathlib import Path
 
 import pytest
-from containers import USER, Trainer, check_complete, check_models, last_line, setting
+
+from tests.container.containers import USER, Trainer, check_complete, check_models, last_line, setting
 
 KILLS = setting("FOMOAD_TEST_KILLS", 3)
 

@@ -4,7 +4,8 @@ import json
 import platform
 
 import pytest
-from containers import ROOT, docker
+
+from tests.container.containers import ROOT, docker
 
 
 def inside(image: str, *command: str, options: tuple[str, ...] = ()) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from containers import SIDE, USER, Trainer, check_complete, images_of, setting, write_data
 
-from fomoad import runtime
+from fomoad.inference.model import load_model
+from tests.container.containers import SIDE, USER, Trainer, check_complete, images_of, setting, write_data
 
 HARDENED = ("--read-only", "--tmpfs", "/tmp", "--user", USER, "--cpus", "1", "--cap-drop", "ALL")
 MEMORY = ("--memory", "2g", "--memory-swap", "2g")
@@ -29,7 +29,7 @@ def test_as_studio_runs_it_on_a_hardened_host(trainer: Trainer, data: Path, out:
     ]
     assert (profile["arena_bytes"] is not None) == (platform.machine() == "x86_64"), profile["not_measured"]
     for name in ("model.tflite", "model_quantized_int8_io.tflite", "model.onnx", "saved_model.zip"):
-        scores = runtime.load_model(out / name).score(images_of(2, SIDE))
+        scores = load_model(out / name).score(images_of(2, SIDE))
         assert np.isfinite(scores).all()
 
 

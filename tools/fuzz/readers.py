@@ -16,11 +16,10 @@ import atheris
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path.insert(0, str(ROOT))
 with atheris.instrument_imports(include=["fomoad", "json", "numpy.lib.format", "numpy.lib._format_impl"]):
-    from reading import npy_file, read_all
-
     from fomoad.errors import UserError
+    from tests.support.reading import npy_file, read_all
 
 TARGETS = (
     "X_split_train.npy",

@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.mixture import GaussianMixture
 from sklearn.random_projection import GaussianRandomProjection
 
-from fomoad.coreset import greedy_k_center
+from fomoad.coreset.greedy import greedy_k_center
 from fomoad.progress import log
 from tools.pretrain.export import read
 from tools.pretrain.fields import Rng, band_noise, cells, grating, lattice, marble, power_noise

@@ -1,0 +1,1 @@
+"""Feature extractors: architectures, weights, and the folded graph."""

@@ -1,0 +1,41 @@
+"""`fomoad import`: its arguments, and the function that it calls."""
+
+import argparse
+from pathlib import Path
+
+HELP = "Make a data directory from a folder of images, with masks where there are any."
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    from fomoad.data.image_file import RESIZE_MODES
+    from fomoad.data.scaling import CHANNEL_COUNTS, SCALINGS
+
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder with images, see the README for layouts")
+    parser.add_argument("--data-directory", type=Path, required=True, help="the data directory to write")
+    parser.add_argument("--size", default="96", help="side, or WIDTHxHEIGHT, in pixels (default: 96)")
+    parser.add_argument("--resize", choices=RESIZE_MODES, default="squash", help="default: squash")
+    parser.add_argument("--channels", type=int, choices=CHANNEL_COUNTS, default=3, help="1: grey, 3: RGB (default)")
+    parser.add_argument("--skip-broken", action="store_true", help="leave broken images out instead of stopping")
+    parser.add_argument("--image-input-scaling", choices=SCALINGS, default="-1..1", help="default: -1..1")
+    parser.add_argument(
+        "--test-share", type=float, default=0.2, help="share of the good images to test with if no folder says it"
+    )
+    parser.add_argument("--normal-label", action="append", default=[], help="a folder of good parts; repeatable")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the command."""
+    from fomoad.data import import_images
+
+    import_images.run(
+        arguments.folder,
+        arguments.data_directory,
+        import_images.parse_size(arguments.size),
+        arguments.resize,
+        arguments.channels,
+        arguments.skip_broken,
+        arguments.image_input_scaling,
+        arguments.test_share,
+        arguments.normal_label,
+    )

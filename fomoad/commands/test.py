@@ -1,0 +1,33 @@
+"""`fomoad test`: its arguments, and the function that it calls."""
+
+import argparse
+from pathlib import Path
+
+HELP = "Run a model file over the test images and write results.json and report.html."
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--model", type=Path, required=True, help="a .tflite, .onnx or saved_model.zip file")
+    parser.add_argument("--data-directory", type=Path, required=True, help="folder with X_split_test.npy")
+    parser.add_argument("--report-directory", type=Path, required=True, help="folder for results.json, report.html")
+    parser.add_argument("--threshold", type=float, help="default: the one in anomaly_metadata.json beside the model")
+    parser.add_argument("--anomaly-label", action="append", default=[], help="a class that is an anomaly; repeatable")
+    parser.add_argument("--normal-label", action="append", default=[], help="a class of good parts; repeatable")
+    parser.add_argument("--info-file", type=Path, help="the block's train_input.json (optional)")
+    parser.add_argument("--image-input-scaling", help="default: the one in anomaly_metadata.json beside the model")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the command."""
+    from fomoad.evaluation import evaluate
+
+    evaluate.run(
+        arguments.model,
+        arguments.data_directory,
+        arguments.report_directory,
+        arguments.threshold,
+        evaluate.LabelNames(arguments.anomaly_label, arguments.normal_label),
+        arguments.image_input_scaling,
+        arguments.info_file,
+    )

@@ -1,0 +1,1 @@
+"""Selection of few rows of a matrix that stand for all of them."""

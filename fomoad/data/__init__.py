@@ -1,0 +1,1 @@
+"""Images and labels in: folders of photos and data directories, validated."""

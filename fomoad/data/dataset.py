@@ -1,0 +1,182 @@
+"""A data directory, as a learning block is given it: images read batch by batch, labels, ids, masks.
+
+Nothing is taken on trust: every shape and type is checked, and whatever is wrong is a UserError that says where.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fomoad.data import scaling
+from fomoad.data.info_file import Info
+from fomoad.data.label_file import read_labels, read_row_list
+from fomoad.data.npy_file import ArrayFile, open_array
+from fomoad.errors import UserError
+
+SplitName = Literal["train", "test"]
+
+MIN_SIDE: Final = 32
+"""Below this, a feature map at 1/8 leaves no cell after the stock pooling."""
+BATCH_BYTES: Final = 16 * 2**20
+"""Images are read in batches of about this size: large enough to be fast, small beside any memory."""
+IMAGE_TYPES: Final = ("uint8", "float16", "float32", "float64")
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images of one split, as the model wants them: float32 (n, height, width, channels) in `scaling`."""
+
+    array: ArrayFile
+    shape: tuple[int, int, int]
+    scaling: str
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def rows(self, rows: slice | NDArray[np.int64]) -> NDArray[np.float32]:
+        """Read some images. uint8 files hold plain pixels, which are scaled here; others are scaled already."""
+        values = self.array.rows(rows)
+        values = values.reshape(len(values), *self.shape)
+        if values.dtype == np.uint8:
+            return scaling.from_pixels(values, self.scaling)
+        return values.astype(np.float32, copy=False)
+
+    def batches(self, size: int | None = None) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+        """Yield (rows, images) from first to last, in batches of `size` or of about BATCH_BYTES."""
+        if size is None:
+            size = max(1, BATCH_BYTES // (4 * int(np.prod(self.shape))))
+        for start in range(0, len(self), size):
+            rows = slice(start, min(start + size, len(self)))
+            yield rows, self.rows(rows)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The training or the test half of a data directory. All lists are in row order.
+
+    `labels` are class names, None where there are none; `masks` is (N, height, width), above 127 where the defect is.
+    """
+
+    images: Images | None
+    labels: list[str | None]
+    ids: list[str]
+    file_names: list[str | None]
+    masks: ArrayFile | None
+    resize: str | None = None
+
+    def __len__(self) -> int:
+        return 0 if self.images is None else len(self.images)
+
+
+def open_split(directory: Path, name: SplitName, image_scaling: str, info: Info) -> Split:
+    """Open one split of a data directory. An empty test split has `images` None.
+
+    Raises UserError for every file that is missing, damaged or does not fit the others.
+    """
+    if not directory.is_dir():
+        raise UserError(f"The data directory {directory} does not exist: give the folder that holds X_split_train.npy.")
+    if info.scaling not in (None, image_scaling):
+        raise UserError(
+            f"The info file of {directory} says that its images are scaled {info.scaling}, not {image_scaling}: "
+            f"give --image-input-scaling={info.scaling}."
+        )
+    images = _open_images(directory, name, image_scaling, info)
+    if images is None:
+        return Split(None, [], [], [], None)
+    count = len(images)
+    labels, ids = read_labels(directory, name, count, info)
+    key = "train" if name == "train" else "validation"
+    ids = read_row_list(directory / "sample_id_details.json", key, count) or ids
+    file_names = read_row_list(directory / "sample_file_names.json", key, count)
+    masks = _open_masks(directory / f"masks_split_{name}.npy", images) if name == "test" else None
+    names: list[str | None] = list(file_names) if file_names else [None] * count
+    ids = ids or [str(row + 1) for row in range(count)]
+    return Split(images, labels or [None] * count, ids, names, masks, info.resize)
+
+
+def check_values(images: Images, rows: slice, values: NDArray[np.float32]) -> tuple[float, float]:
+    """Check one batch of images and return its lowest and highest value.
+
+    Raises UserError for values that are not finite or cannot be of the stated scaling.
+    """
+    lowest, highest = float(values.min()), float(values.max())
+    path = images.array.path
+    if not np.isfinite(lowest + highest):
+        bad = rows.start + int(np.flatnonzero(~np.isfinite(values).all(axis=(1, 2, 3)))[0])
+        raise UserError(f"{path} holds NaN or infinity in row {bad}: remove or repair that image.")
+    low, high = scaling.valid_range(images.scaling, images.shape[2])
+    slack = 1e-3 * (high - low)
+    if lowest < low - slack or highest > high + slack:
+        raise UserError(
+            f"{path} holds values from {lowest:g} to {highest:g}, which cannot be images scaled {images.scaling} "
+            f"({low:g} to {high:g}): set --image-input-scaling to how the images are scaled."
+        )
+    return lowest, highest
+
+
+def scaling_doubt(images: Images, lowest: float, highest: float) -> str | None:
+    """One sentence where the values of all images could be of the stated scaling but hardly are, else None."""
+    low, high = scaling.valid_range(images.scaling, images.shape[2])
+    if images.scaling == "-1..1" and lowest >= 0:
+        return "no value is below 0, which looks like images scaled 0..1 rather than -1..1"
+    if highest - lowest < 0.02 * (high - low):
+        return f"all values lie between {lowest:g} and {highest:g}, a small part of the range of {images.scaling}"
+    return None
+
+
+def _open_images(directory: Path, name: SplitName, image_scaling: str, info: Info) -> Images | None:
+    path = directory / f"X_split_{name}.npy"
+    if not path.exists():
+        older = directory / f"X_{name}_features.npy"
+        if older.exists():
+            path = older
+        elif name == "test":
+            return None
+    array = open_array(path)
+    if array is None or (array.shape and array.shape[0] == 0):
+        if name == "test":
+            return None
+        raise UserError(f"{path} holds no image: training needs at least 2 images of good parts.")
+    if array.dtype.name not in IMAGE_TYPES:
+        raise UserError(
+            f"{path} holds {array.dtype}, not images: write it as float32 (taken: {', '.join(IMAGE_TYPES)})."
+        )
+    shape = array.shape[1:]
+    if len(shape) == 1:
+        shape = _shape_of_flat(path, shape[0], info)
+    if len(shape) != 3 or shape[2] not in scaling.CHANNEL_COUNTS:
+        raise UserError(
+            f"{path} has the shape {array.shape}, which is no list of images: it must be "
+            "(images, height, width, channels) with 1 or 3 channels."
+        )
+    if min(shape[:2]) < MIN_SIDE:
+        raise UserError(
+            f"{path} holds images of {shape[0]} x {shape[1]} pixels: at least {MIN_SIDE} a side are needed."
+        )
+    return Images(array, (shape[0], shape[1], shape[2]), image_scaling)
+
+
+def _shape_of_flat(path: Path, values: int, info: Info) -> tuple[int, ...]:
+    """The image shape behind one flat row of the older layout."""
+    if info.input_shape and len(info.input_shape) == 3 and int(np.prod(info.input_shape)) == values:
+        return info.input_shape
+    for channels in (3, 1):
+        side = round((values / channels) ** 0.5)
+        if side * side * channels == values:
+            return side, side, channels
+    raise UserError(f"The rows of {path} hold {values} values, which is no square image of 1 or 3 channels.")
+
+
+def _open_masks(path: Path, images: Images) -> ArrayFile | None:
+    if not path.exists():
+        return None
+    masks = open_array(path)
+    expected = (len(images), *images.shape[:2])
+    if masks is None or masks.shape != expected or masks.dtype != np.uint8:
+        found = "nothing" if masks is None else f"{masks.dtype} {masks.shape}"
+        raise UserError(f"{path} holds {found}, but the images need uint8 {expected}: write it anew or remove it.")
+    return masks

@@ -1,0 +1,153 @@
+"""Folders of images in the layouts that people keep them in, as a list for training and one for testing."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from fomoad.data.image_file import SUFFIXES
+from fomoad.data.label_names import means_normal
+from fomoad.errors import UserError
+
+MASK_FOLDERS: Final = ("ground_truth", "masks")
+NORMAL_FOLDER_OF_TRAIN: Final = ("train", "test")
+"""The two folders of the MVTec AD layout."""
+
+LAYOUTS: Final = (
+    "train/good and test/good, test/<defect> (as MVTec AD), or good/ and a folder for each kind of defect, "
+    "or images of good parts alone"
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An image file and what its place in the folder says of it."""
+
+    path: Path
+    is_anomaly: bool
+    mask: Path | None = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The images of a folder. `passed_over` are files that are no images by their name."""
+
+    train: list[Entry]
+    test: list[Entry]
+    passed_over: list[Path]
+
+
+def list_images(folder: Path, test_share: float, normal_names: Sequence[str] = ()) -> Listing:
+    """Find out a folder's layout and list its images, sorted by path.
+
+    Folders whose names mean good parts hold those, every other one a kind of defect, except the masks in
+    `ground_truth/` or `masks/`. Without a division into train/ and test/, the share `test_share` of the good
+    images, evenly spread, goes to testing if there are defects to test with. Hidden files are left alone.
+
+    Raises UserError where the layout is none of the known ones or holds no good image.
+    """
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}: give a folder with images in it.")
+    if (folder / "train").is_dir():
+        train = _list_training(folder / "train", normal_names)
+        test = _list_labelled(folder / "test", folder, normal_names) if (folder / "test").is_dir() else []
+    else:
+        train, test = _divide(_list_undivided(folder, normal_names), test_share)
+    if not train:
+        raise UserError(f"There are no images of good parts in {folder}: lay them out as {LAYOUTS}.")
+    taken = {entry.path for entry in (*train, *test)}
+    others = [path for path in _files(folder) if path not in taken and not _is_in_mask_folder(path, folder)]
+    return Listing(train, test, [path for path in others if not _is_image(path)])
+
+
+def _list_training(train: Path, normal_names: Sequence[str]) -> list[Entry]:
+    """List train/: images in it or in folders of good parts; defects there would be learnt as normal."""
+    for child in _folders(train):
+        if not means_normal(child.name, normal_names) and any(map(_is_image, _files(child))):
+            raise UserError(
+                f"The folder {child} is for training, but its name does not say that its parts are good: move it "
+                f"to test/, or give --normal-label '{child.name}'."
+            )
+    return [Entry(path, False) for path in _images(train)]
+
+
+def _list_labelled(parent: Path, root: Path, normal_names: Sequence[str]) -> list[Entry]:
+    """List a folder that holds a folder for good parts and one for each kind of defect."""
+    loose = [path for path in sorted(parent.iterdir()) if _is_image(path)]
+    if loose:
+        raise UserError(
+            f"The image {loose[0]} lies beside the folders that say what is good: move it into one of them "
+            f"({', '.join(child.name for child in _folders(parent)[:5]) or 'good, or one for a kind of defect'})."
+        )
+    entries = []
+    for child in _folders(parent):
+        if child.name.lower() in MASK_FOLDERS:
+            continue
+        normal = means_normal(child.name, normal_names)
+        masks = {} if normal else _masks(root, parent, child)
+        entries += [
+            Entry(path, not normal, masks.get(path.relative_to(parent).with_suffix(""))) for path in _images(child)
+        ]
+    return entries
+
+
+def _list_undivided(folder: Path, normal_names: Sequence[str]) -> list[Entry]:
+    """List a folder without train/: good parts and defects in folders, or good parts only."""
+    labelled = [child for child in _folders(folder) if any(map(_is_image, _files(child)))]
+    if any(means_normal(child.name, normal_names) for child in labelled):
+        return _list_labelled(folder, folder, normal_names)
+    unknown = [child for child in labelled if child.name.lower() not in MASK_FOLDERS]
+    if unknown:
+        raise UserError(
+            f"None of the folders in {folder} ({', '.join(child.name for child in unknown[:5])}) is known to hold "
+            f"good parts: name one with --normal-label, or lay the images out as {LAYOUTS}."
+        )
+    return [Entry(path, False) for path in _images(folder) if not _is_in_mask_folder(path, folder)]
+
+
+def _divide(entries: list[Entry], test_share: float) -> tuple[list[Entry], list[Entry]]:
+    """Return entries for training and for testing: the anomalies, and evenly spread good ones."""
+    normal = [entry for entry in entries if not entry.is_anomaly]
+    anomalies = [entry for entry in entries if entry.is_anomaly]
+    if not anomalies:
+        return normal, []
+    for_test = [int((i + 1) * test_share) > int(i * test_share) for i in range(len(normal))]
+    train = [entry for entry, held in zip(normal, for_test, strict=True) if not held]
+    return train, [entry for entry, held in zip(normal, for_test, strict=True) if held] + anomalies
+
+
+def _masks(root: Path, parent: Path, child: Path) -> dict[Path, Path]:
+    """Return the masks of a folder of defects by their images' paths in `parent`, without suffix."""
+    masks = {}
+    for name in MASK_FOLDERS:
+        for path in _images(root / name / child.relative_to(parent)):
+            image = path.relative_to(root / name).with_suffix("")
+            masks[image.with_name(image.name.removesuffix("_mask"))] = path
+    return masks
+
+
+def _is_in_mask_folder(path: Path, root: Path) -> bool:
+    return path.relative_to(root).parts[0].lower() in MASK_FOLDERS
+
+
+def _images(folder: Path) -> list[Path]:
+    return [path for path in _files(folder) if _is_image(path)]
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and path.is_file() and not _is_hidden(path.name)
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return all files below a folder, sorted; none where there is no folder or they are hidden."""
+    found: Iterable[Path] = folder.rglob("*") if folder.is_dir() else ()
+    return sorted(path for path in found if path.is_file() and not any(map(_is_hidden, path.relative_to(folder).parts)))
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not _is_hidden(path.name))
+
+
+def _is_hidden(name: str) -> bool:
+    """Return whether an operating system, not a person, keeps a file of this name."""
+    return name.startswith(".") or name in ("Thumbs.db", "desktop.ini", "__MACOSX")

@@ -1,0 +1,1 @@
+"""Photos of a machined part, good and defective, made by code."""

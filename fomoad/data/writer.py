@@ -1,0 +1,208 @@
+"""The one writer of a data directory: rows stream to npy files, which appear under their names at the end.
+
+The files and their forms are Edge Impulse's (a custom learning block's input), and two of our own that only
+testing reads: the defects' masks and the images' file names.
+"""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from fomoad.data.scaling import from_pixels
+from fomoad.errors import UserError
+from fomoad.progress import log
+
+CLASSES: Final = ("anomaly", "no anomaly")
+"""Sorted, as in the info file; a label is an index into it that counts from 1."""
+
+INFO_FILE: Final = "train_input.json"
+SAMPLE_IDS_FILE: Final = "sample_id_details.json"
+FILE_NAMES_FILE: Final = "sample_file_names.json"
+MASKS_FILE: Final = "masks_split_test.npy"
+
+MASK_DEFECT: Final = 255
+"""The value of a defect's pixels in a mask; all others are 0."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image on its way into a data directory."""
+
+    pixels: NDArray[Any]
+    """Shape (height, width, channels), 0 to 255, RGB or grey."""
+    is_anomaly: bool
+    file_name: str
+    mask: NDArray[np.uint8] | None = None
+    """Shape (height, width), 0 or MASK_DEFECT. None: there is no defect, or nobody marked it."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a data directory now holds."""
+
+    train: int
+    test: int
+    masks: bool
+
+
+def write_data_directory(
+    directory: Path, train: Iterable[Sample], test: Iterable[Sample], scaling: str, resize: str | None = None
+) -> Written:
+    """Write the samples, one in memory at a time, as a data directory that replaces one of the same name.
+
+    All images must have the shape of the first. Sample ids count from 1 through both splits. Masks are kept
+    only where every anomalous test image has one: a missing mask would count a defect's pixels as normal.
+    `resize` is how photos were brought to this shape (one of RESIZE_MODES); prediction then does the same.
+
+    Raises UserError where the directory cannot be written or there is no training image.
+    """
+    with _files_that_appear_together(directory) as beside:
+        samples = iter(train)
+        first = next(samples, None)
+        if first is None:
+            raise UserError(f"There is no training image to write to '{directory}': give at least one.")
+        shape = first.pixels.shape
+        train_rows = _write_split(beside, "train", chain([first], samples), shape, scaling, first_id=1)
+        with _row_file(beside / MASKS_FILE, shape[:2], np.uint8) as append_mask:
+            with_masks = _passing_masks(test, append_mask, shape[:2])
+            test_rows = _write_split(beside, "test", with_masks, shape, scaling, first_id=1 + len(train_rows.ids))
+        _write_json(beside / SAMPLE_IDS_FILE, {"train": train_rows.ids, "validation": test_rows.ids})
+        _write_json(beside / FILE_NAMES_FILE, {"train": train_rows.names, "validation": test_rows.names})
+        _write_json(beside / INFO_FILE, _info(shape, len(train_rows.ids), len(test_rows.ids), scaling, resize))
+        masks = _are_masks_whole(test_rows)
+        if not masks:
+            (beside / MASKS_FILE).unlink()
+            (directory / MASKS_FILE).unlink(missing_ok=True)
+    return Written(len(train_rows.ids), len(test_rows.ids), masks)
+
+
+@dataclass
+class _Rows:
+    """What remains in memory of a split."""
+
+    ids: list[int] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    anomalies_with_mask: int = 0
+    anomalies_without_mask: list[str] = field(default_factory=list)
+
+
+def _write_split(
+    directory: Path,
+    split: str,
+    samples: Iterable[Sample],
+    shape: tuple[int, ...],
+    scaling: str,
+    first_id: int,
+) -> _Rows:
+    """Write X_split_*.npy and Y_split_*.npy. Y's columns: label, sample id, slice start and end."""
+    rows = _Rows()
+    with (
+        _row_file(directory / f"X_split_{split}.npy", shape, np.float32) as append_image,
+        _row_file(directory / f"Y_split_{split}.npy", (4,), np.int32) as append_label,
+    ):
+        for sample_id, sample in enumerate(samples, first_id):
+            append_image(from_pixels(sample.pixels, scaling))
+            label = CLASSES.index("anomaly" if sample.is_anomaly else "no anomaly") + 1
+            append_label(np.array([label, sample_id, 0, 0]))
+            rows.ids.append(sample_id)
+            rows.names.append(sample.file_name)
+            if sample.is_anomaly and sample.mask is None:
+                rows.anomalies_without_mask.append(sample.file_name)
+            rows.anomalies_with_mask += sample.is_anomaly and sample.mask is not None
+    return rows
+
+
+def _passing_masks(
+    samples: Iterable[Sample], append_mask: Callable[[NDArray[Any]], None], shape: tuple[int, ...]
+) -> Iterator[Sample]:
+    """Yield the samples, writing each one's mask on its way: zeros (height, width) where it has none."""
+    for sample in samples:
+        append_mask(np.zeros(shape, np.uint8) if sample.mask is None else sample.mask)
+        yield sample
+
+
+def _are_masks_whole(rows: _Rows) -> bool:
+    """Return whether every anomalous image has a mask, and warn where only some have."""
+    missing = rows.anomalies_without_mask
+    if missing and rows.anomalies_with_mask:
+        anomalies = len(missing) + rows.anomalies_with_mask
+        log(
+            f"Warning: {len(missing)} of {anomalies} anomalous test images have no mask "
+            f"(the first is '{missing[0]}'): no masks are written, testing will give no figures per pixel."
+        )
+    return rows.anomalies_with_mask > 0 and not missing
+
+
+@contextmanager
+def _row_file(path: Path, row_shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[Callable[[NDArray[Any]], None]]:
+    """Open an npy file of unknown length and give the function that appends a row of `row_shape` to it."""
+    count = 0
+
+    with path.open("wb") as file:
+
+        def append(row: NDArray[Any]) -> None:
+            nonlocal count
+            if row.shape != row_shape:
+                raise ValueError(f"Row {count} of {path.name} has shape {row.shape} instead of {row_shape}.")
+            file.write(np.ascontiguousarray(row, dtype=dtype).tobytes())
+            count += 1
+
+        _write_header(file, (count, *row_shape), dtype)
+        yield append
+        file.seek(0)
+        _write_header(file, (count, *row_shape), dtype)
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...], dtype: DTypeLike) -> None:
+    """Write an npy header. numpy leaves room in it for any number of rows, so its length stays the same."""
+    header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _files_that_appear_together(directory: Path) -> Iterator[Path]:
+    """Give a folder for new files, which move into `directory` at the end, or vanish if anything fails."""
+    existed = directory.exists()
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=directory, prefix=".unfinished-") as folder:
+            yield Path(folder)
+            for file in sorted(Path(folder).iterdir()):
+                file.replace(directory / file.name)
+    except OSError as error:
+        raise UserError(
+            f"'{error.filename or directory}' cannot be written ({error.strerror or error}): "
+            "give a folder that you may write to, on a disk with room."
+        ) from error
+    finally:
+        if not existed and directory.is_dir() and not any(directory.iterdir()):
+            directory.rmdir()
+
+
+def _info(shape: tuple[int, ...], train: int, test: int, scaling: str, resize: str | None) -> dict[str, Any]:
+    """Return the content of the info file: Edge Impulse's keys, and two of our own that begin with `image`."""
+    return {
+        "classes": list(CLASSES),
+        "mode": "visual-anomaly",
+        "inputShapeString": str(shape),
+        "yType": "npy",
+        "trainTestSplit": test / (train + test),
+        "imageInputScaling": scaling,
+        "imageResize": resize,
+        "convertInt8": True,
+        "profileInt8": True,
+        "maxTrainingTimeSeconds": None,
+        "remainingGpuComputeTimeSeconds": None,
+    }
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=1), encoding="utf-8")

@@ -1,0 +1,200 @@
+"""`fomoad test`: a model file over the test split of a data directory, to results.json and report.html."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from fomoad.data import dataset, scaling
+from fomoad.data.dataset import Images, Split
+from fomoad.data.info_file import read_info, read_json
+from fomoad.data.label_names import anomalous_flags
+from fomoad.data.npy_file import ArrayFile
+from fomoad.errors import UserError
+from fomoad.evaluation.report import Picture, pictures, render
+from fomoad.evaluation.results import Decision, ModelSummary, Results, Samples, evaluate
+from fomoad.export import output_directory
+from fomoad.inference.model import GridModel, load_model
+from fomoad.metadata import METADATA_FILE, AnomalyMetadata, Grid, InputInfo, Threshold
+from fomoad.progress import log, step, track
+from fomoad.settings import TrainSettings
+
+RESULTS_FILE: Final = "results.json"
+REPORT_FILE: Final = "report.html"
+MASK_MIDDLE: Final = 127
+"""A mask's values above this are the defect."""
+
+
+@dataclass(frozen=True)
+class LabelNames:
+    """Class names that the user says the meaning of."""
+
+    anomaly: Sequence[str] = ()
+    normal: Sequence[str] = ()
+
+
+def run(
+    model_path: Path,
+    data_directory: Path,
+    report_directory: Path,
+    threshold: float | None = None,
+    label_names: LabelNames | None = None,
+    image_scaling: str | None = None,
+    info_file: Path | None = None,
+) -> Results:
+    """Score every test image, write results.json and report.html, and return the results.
+
+    The threshold and how the images are scaled are those of the metadata beside the model where they are not
+    given. Raises UserError where anything given is missing, damaged or does not fit; nothing is written then.
+    """
+    with output_directory.reserve(report_directory):
+        model = load_model(model_path)
+        metadata = find_metadata(model_path)
+        decision = decide(model_path, metadata, threshold)
+        image_scaling = image_scaling or (metadata.input.scaling if metadata else TrainSettings().image_input_scaling)
+        info = read_info(info_file, data_directory)
+        split = dataset.open_split(data_directory, "test", image_scaling, info)
+        images = _test_images(split, data_directory)
+        names = label_names or LabelNames()
+        samples = Samples(
+            ids=split.ids,
+            file_names=split.file_names,
+            labels=split.labels,
+            anomalous=anomalous_flags(split.labels, names.anomaly, names.normal),
+            masks=None if split.masks is None else _masks(split.masks),
+        )
+        grids = _score(model, images)
+        with step("Computing the figures"):
+            results = evaluate(summarise(model_path, model, metadata, image_scaling), decision, grids, samples)
+        shown = [_picture(images, split.masks, row) for row in track(range(len(images)), "Drawing", len(images))]
+        page = render(results, shown).encode()
+        output_directory.publish(
+            report_directory, {RESULTS_FILE: results.model_dump_json().encode() + b"\n", REPORT_FILE: page}
+        )
+    for line in _lines(results):
+        log(line)
+    log(f"Wrote {report_directory / RESULTS_FILE} and {report_directory / REPORT_FILE} ({len(page) / 2**20:.1f} MiB)")
+    return results
+
+
+def find_metadata(model_path: Path) -> AnomalyMetadata | None:
+    """Read anomaly_metadata.json beside a model file; None where there is none or it is of another model.
+
+    Raises UserError where the file is damaged.
+    """
+    path = model_path.parent / METADATA_FILE
+    if not path.is_file():
+        return None
+    try:
+        metadata = AnomalyMetadata.model_validate(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the whole"
+        raise UserError(f"{path} is no metadata of a training ({place}: {first['msg']}): train again.") from error
+    if trained_threshold(model_path, metadata) is None:
+        log(f"Warning: {path} does not know {model_path.name} (no file there has its SHA-256), so it is not used.")
+        return None
+    return metadata
+
+
+def trained_threshold(model_path: Path, metadata: AnomalyMetadata) -> Threshold | None:
+    """The thresholds of the model file with this content, whatever its name; None where there is none."""
+    digest = _digest(model_path)
+    return next((file.threshold for file in metadata.models.values() if file.sha256 == digest), None)
+
+
+def decide(model_path: Path, metadata: AnomalyMetadata | None, threshold: float | None) -> Decision:
+    """The threshold to test with: the one given, else the one that the training suggests for this file."""
+    trained = trained_threshold(model_path, metadata) if metadata else None
+    if threshold is not None:
+        if not np.isfinite(threshold) or threshold < 0:
+            raise UserError(f"The threshold {threshold:g} cannot be used: give a number that is 0 or more.")
+        return Decision(threshold, "command line", trained)
+    if trained is None:
+        raise UserError(
+            f"There is no threshold for {model_path}: put the {METADATA_FILE} of its training beside it, or give "
+            "--threshold."
+        )
+    return Decision(trained.suggested, "metadata", trained)
+
+
+def summarise(model_path: Path, model: GridModel, metadata: AnomalyMetadata | None, image_scaling: str) -> ModelSummary:
+    """What the results say of the model."""
+    _, height, width, channels = model.input.shape
+    _, rows, columns = model.output.shape
+    return ModelSummary(
+        file=model_path.name,
+        format=model.format,
+        sha256=_digest(model_path),
+        bytes=model_path.stat().st_size,
+        input_type=model.input.dtype,
+        input=InputInfo(height=height, width=width, channels=channels, scaling=image_scaling),
+        grid=Grid(rows=rows, columns=columns),
+        scoring_function=metadata.scoring_function if metadata else None,
+        backbone=metadata.backbone if metadata else None,
+        settings=metadata.settings if metadata else None,
+        training_images=metadata.training_images if metadata else None,
+    )
+
+
+def _test_images(split: Split, directory: Path) -> Images:
+    if split.images is None:
+        raise UserError(
+            f"{directory} holds no test images (X_split_test.npy is missing or empty): testing needs some, which an "
+            "anomaly block is not given, so export the test set or use fomoad import."
+        )
+    return split.images
+
+
+def _score(model: GridModel, images: Images) -> NDArray[np.float32]:
+    """All grids, (N, rows, columns). Raises UserError for images or scores that are no finite numbers."""
+    grids = np.empty((len(images), *model.output.shape[1:]), np.float32)
+    for rows, batch in track(images.batches(), "Scoring test images", len(images), lambda item: len(item[1])):
+        dataset.check_values(images, rows, batch)
+        grids[rows] = model.score(batch)
+    bad = np.flatnonzero(~np.isfinite(grids).all(axis=(1, 2)))
+    if len(bad):
+        raise UserError(f"The model's score of test image {bad[0]} is no finite number: train the model again.")
+    return grids
+
+
+def _masks(masks: ArrayFile) -> Iterator[NDArray[np.bool_]]:
+    """One mask at a time, (height, width), True where the defect is."""
+    for row in range(len(masks)):
+        yield _mask(masks, row)
+
+
+def _mask(masks: ArrayFile, row: int) -> NDArray[np.bool_]:
+    inside: NDArray[np.bool_] = masks.rows(slice(row, row + 1))[0] > MASK_MIDDLE
+    return inside
+
+
+def _picture(images: Images, masks: ArrayFile | None, row: int) -> Picture:
+    pixels = scaling.to_pixels(images.rows(slice(row, row + 1))[0], images.scaling)
+    return pictures.picture(pixels, None if masks is None else _mask(masks, row))
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _lines(results: Results) -> Iterator[str]:
+    """The figures, for the log."""
+    count, source = len(results.images), results.threshold_source
+    yield f"{count} test images at threshold {results.threshold:.6g} (from the {source})"
+    if results.confusion:
+        counts = results.confusion
+        yield (
+            f"  found {counts.true_positives}, missed {counts.false_negatives}, "
+            f"false alarms {counts.false_positives}, passed {counts.true_negatives}"
+        )
+    for name in ("auroc", "average_precision", "f1", "precision", "recall"):
+        value = getattr(results, name)
+        yield f"  {name}: {f'{value:.4f}' if value is not None else f'none, {results.undefined[name]}'}"
+    if results.pixel:
+        yield f"  per pixel: auroc {results.pixel.auroc:.4f}, aupro {results.pixel.aupro:.4f}"

@@ -1,0 +1,59 @@
+"""ONNX files."""
+
+from typing import Any
+
+import tf2onnx
+
+from fomoad.export.trace import INPUT_NAME, OUTPUT_NAME, Exported
+
+FILE = "model.onnx"
+OPSET = 17
+"""Known to every ONNX Runtime since 1.12 (2022)."""
+
+
+def convert(exported: Exported) -> bytes:
+    """Convert to an ONNX model that takes and gives the same arrays as the TFLite one."""
+    model, _ = tf2onnx.convert.from_function(exported.function, exported.function.input_signature, opset=OPSET)
+    _order(model.graph)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _order(graph: Any) -> None:
+    """Order nodes by what the output needs first, and number all names in that order.
+
+    The converter's own names and order change from run to run; the same model shall give the same file.
+    """
+    makers = {name: node for node in graph.node for name in node.output}
+    ordered: list[Any] = []
+    pending = [(graph.output[0].name, False)]
+    seen: set[str] = set()
+    while pending:
+        name, inputs_done = pending.pop()
+        node = makers.get(name)
+        if node is None or (name in seen and not inputs_done):
+            continue
+        if inputs_done:
+            ordered.append(node)
+            continue
+        seen.update(node.output)
+        pending.append((name, True))
+        pending.extend((used, False) for used in reversed(node.input))
+
+    names = {graph.input[0].name: INPUT_NAME, graph.output[0].name: OUTPUT_NAME, "": ""}
+    for node in ordered:
+        for name in (*node.input, *node.output):
+            names.setdefault(name, f"tensor_{len(names)}")
+    initializers = sorted((i for i in graph.initializer if i.name in names), key=lambda i: int(names[i.name][7:]))
+    for initializer in initializers:
+        initializer.name = names[initializer.name]
+    for number, node in enumerate(ordered):
+        node.name = f"{node.op_type}_{number}"
+        node.input[:] = [names[name] for name in node.input]
+        node.output[:] = [names[name] for name in node.output]
+    graph.input[0].name, graph.output[0].name = INPUT_NAME, OUTPUT_NAME
+    graph.name, graph.doc_string = "fomoad", ""
+    del graph.value_info[:]
+    for field, values in ((graph.node, ordered), (graph.initializer, initializers)):
+        copies = list(values)
+        del field[:]
+        field.extend(copies)

@@ -1,0 +1,1 @@
+"""Images to a grid of feature vectors: computed, pooled and stored."""

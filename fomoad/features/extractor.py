@@ -1,0 +1,29 @@
+"""Features of arrays, computed by the kernels that the finished models run on.
+
+LiteRT's kernels are several times as fast as TensorFlow's own on a processor (docs/performance.md), and what a scorer
+is fitted on is then what it will be given.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from fomoad.backbones.graph import Ranges
+from fomoad.export import tflite
+from fomoad.export.trace import Exported
+from fomoad.features.pooling import Features
+from fomoad.features.store import Extract
+from fomoad.inference.model import load_tflite
+
+BATCH_PIXELS: Final = 16 * 96 * 96
+"""Images of about so many pixels together are computed at a time: more would outgrow the cache and gain nothing."""
+
+
+def extractor(features: Features, ranges: Ranges | None = None) -> Extract:
+    """Compile the float features, or with `ranges` those of int8 kernels, for batches of any size."""
+    shape = features.network.input_shape
+    exported = Exported(lambda image: features.graph(image, ranges), shape)
+    content = tflite.convert_features(exported, rounded=ranges is not None)
+    batch = max(1, BATCH_PIXELS // int(np.prod(shape[:2])))
+    return load_tflite(content, Path("backbone"), batch).score

@@ -1,0 +1,1 @@
+"""Calibration and equalization of a folded network for int8."""

@@ -1,1 +1,0 @@
-"""A machined cover on a conveyor belt, drawn from code: part, defects, light and camera of the sample data."""

@@ -1,0 +1,1 @@
+"""Fits, thresholds, int8, and the order of a training."""

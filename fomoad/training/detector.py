@@ -1,0 +1,54 @@
+"""Image in, score grid out: a backbone, its features and a scorer as one function."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from fomoad.backbones.graph import Ranges
+from fomoad.features.pooling import Features
+
+Array = NDArray[np.float32]
+
+
+class Scorer(Protocol):
+    """The contract of a scoring function: the same computation twice, scores never below 0.
+
+    Large constants of an int8 model's graph are made of whole steps of one of the sizes `constant_steps`.
+    """
+
+    @property
+    def constant_steps(self) -> tuple[float, ...]:
+        """Sizes of steps."""
+
+    def score(self, features: Array) -> Array:
+        """Scores (N, rows, columns) of features (N, rows, columns, D)."""
+
+    def graph(self, features: tf.Tensor) -> tf.Tensor:
+        """Scores (N, rows, columns) of features (N, rows, columns, D), as TensorFlow operations."""
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A fitted detector.
+
+    `divisor` is the score that the graph calls 1. With `ranges`, the backbone computes as int8 kernels do; the
+    scorer must have been fitted on such features. `highest_score` is then where the int8 output's range ends.
+    """
+
+    features: Features
+    scorer: Scorer
+    divisor: float = 1.0
+    ranges: Ranges | None = None
+    highest_score: float | None = None
+
+    def graph(self, images: tf.Tensor) -> tf.Tensor:
+        """Score grids (N, rows, columns) of images (N, height, width, channels)."""
+        scores = self.scorer.graph(self.features.graph(images, self.ranges))
+        if self.divisor != 1.0:
+            scores = scores * np.float32(1 / self.divisor)
+        if self.highest_score is not None:
+            scores = tf.quantization.fake_quant_with_min_max_args(scores, 0.0, self.highest_score, num_bits=8)
+        return scores

@@ -1,0 +1,98 @@
+"""A fit to model files: their contents, thresholds and what the metadata say of each."""
+
+import hashlib
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fomoad.data.dataset import Images
+from fomoad.device import profile
+from fomoad.device.profile import Profile
+from fomoad.export import onnx_file, saved_model, tflite
+from fomoad.export.trace import Exported
+from fomoad.features.pooling import Features
+from fomoad.metadata import ModelFile, TensorInfo, Threshold
+from fomoad.progress import log, step
+from fomoad.settings import TrainSettings
+from fomoad.training import thresholds
+from fomoad.training.detector import Detector
+from fomoad.training.fit import Fit
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model file: its bytes, and what the metadata say of it."""
+
+    content: bytes
+    record: ModelFile
+
+
+def convert_float(settings: TrainSettings, images: Images, features: Features, fit: Fit) -> dict[str, Model]:
+    """Convert a fit to the float32 formats, and measure the TFLite model meanwhile."""
+    divisor = score_divisor(settings, suggested_threshold(settings, fit))
+    decided = decide(settings, fit, lambda scores: scores / divisor)
+    exported = Exported(Detector(features, fit.scorer, divisor).graph, images.shape)
+    image = TensorInfo(shape=[1, *images.shape], dtype="float32")
+    scores = TensorInfo(shape=[1, *exported.grid], dtype="float32")
+    models = {}
+    with ThreadPoolExecutor(1) as beside:
+        for name, convert in _FLOAT_CONVERSIONS.items():
+            with step(f"Converting to {name}"):
+                content = convert(exported)
+            models[name] = Model(content, model_record(content, image, scores, decided))
+            if name == tflite.FLOAT_FILE:
+                measured = beside.submit(measure, name, content)
+        with step(f"Measuring what {tflite.FLOAT_FILE} asks of a device"):
+            models[tflite.FLOAT_FILE].record.profile = measured.result()
+    return models
+
+
+def model_record(content: bytes, image: TensorInfo, scores: TensorInfo, thresholds: Threshold) -> ModelFile:
+    """What the metadata say of a model file with these contents, input, output and thresholds."""
+    digest = hashlib.sha256(content).hexdigest()
+    return ModelFile(sha256=digest, bytes=len(content), input=image, output=scores, threshold=thresholds)
+
+
+def measure(name: str, content: bytes) -> Profile:
+    """Measure and show what a TFLite model asks of a device."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        path.write_bytes(content)
+        measured = profile.profile_model(path)
+    log(f"What {name} asks of a device:\n{profile.table(measured)}")
+    return measured
+
+
+def decide(settings: TrainSettings, fit: Fit, as_put_out: Callable[[Array], Array]) -> Threshold:
+    """Thresholds for a model file whose output turns the scorer's scores into `as_put_out(scores)`."""
+    return thresholds.decide(
+        as_put_out(fit.train_scores),
+        as_put_out(fit.held_out_scores),
+        settings.threshold_method,
+        settings.false_positive_rate,
+    )
+
+
+def suggested_threshold(settings: TrainSettings, fit: Fit) -> float:
+    """The threshold to use, in the scorer's own units."""
+    return decide(settings, fit, lambda scores: scores).suggested
+
+
+def score_divisor(settings: TrainSettings, suggested: float) -> float:
+    """What scores are divided by, as `score_scale` says, where `suggested` is the threshold to use."""
+    return suggested if settings.score_scale == "threshold" else 1.0
+
+
+_FLOAT_CONVERSIONS: Final[dict[str, Callable[[Exported], bytes]]] = {
+    tflite.FLOAT_FILE: tflite.convert,
+    onnx_file.FILE: onnx_file.convert,
+    saved_model.FILE: saved_model.convert,
+}

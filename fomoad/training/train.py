@@ -1,0 +1,186 @@
+"""A training from a data directory to an output directory."""
+
+import contextlib
+import importlib.metadata
+import math
+import platform
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+import fomoad
+from fomoad.backbones import load
+from fomoad.backbones.load import ARCHITECTURES, Weights
+from fomoad.data import dataset, label_names
+from fomoad.data.dataset import Images, Split
+from fomoad.data.info_file import read_info
+from fomoad.errors import UserError
+from fomoad.export import output_directory, tflite
+from fomoad.features.pooling import STOCK_POOLING, Features, Pooling
+from fomoad.features.store import check_work_directory
+from fomoad.metadata import (
+    METADATA_FILE,
+    AnomalyMetadata,
+    BackboneInfo,
+    Grid,
+    InputInfo,
+    ModelFile,
+)
+from fomoad.progress import log, track
+from fomoad.settings import TrainSettings
+from fomoad.training.int8 import train_within_limits
+from fomoad.training.model_files import convert_float
+
+Array = NDArray[np.float32]
+
+GRID_STRIDE: Final = 8
+"""Pixels to a cell of the grid that features are brought to."""
+MIN_IMAGES: Final = 2
+SHOWN_IDS: Final = 10
+PACKAGES: Final = ("tensorflow", "keras", "numpy", "scikit-learn", "scipy", "onnx", "tf2onnx", "ai-edge-litert")
+
+
+def train(
+    settings: TrainSettings,
+    data_directory: Path,
+    out_directory: Path,
+    info_file: Path | None = None,
+    work_directory: Path | None = None,
+) -> None:
+    """Train on the images of a data directory and write models and metadata to the output directory.
+
+    Features that are too many for the memory are stored in the work directory meanwhile.
+
+    Raises UserError where the data, the settings or the surroundings do not allow it; nothing is written then.
+    """
+    output_directory.check_temporary_folder()
+    if work_directory is not None:
+        check_work_directory(work_directory)
+    with output_directory.reserve(out_directory):
+        split, images = _open_training_split(settings, data_directory, info_file)
+        files = train_models(settings, split, images, work_directory)
+        output_directory.publish(out_directory, files)
+    for name, content in files.items():
+        log(f"Wrote {out_directory / name} ({len(content) / 1024:.0f} KiB)")
+
+
+def train_models(
+    settings: TrainSettings, split: Split, images: Images, work_directory: Path | None
+) -> dict[str, bytes]:
+    """Fit detectors to checked training images and convert them: file names to contents, the metadata last."""
+    weights = load.find_weights(settings.backbone, settings.weights, settings.weights_resolution)
+    log(f"Backbone {settings.backbone} with weights: {weights.origin}")
+    features = build_features(settings, images, weights)
+    settings, fit, int8_model = train_within_limits(settings, split, images, features, work_directory)
+    models = convert_float(settings, images, features, fit) | {tflite.INT8_FILE: int8_model}
+    records = {name: model.record for name, model in models.items()}
+    metadata = _metadata(settings, split, images, weights, features, records)
+    contents = {name: model.content for name, model in models.items()}
+    return contents | {METADATA_FILE: metadata.model_dump_json(indent=2).encode() + b"\n"}
+
+
+def build_features(settings: TrainSettings, images: Images, weights: Weights) -> Features:
+    """The feature extraction that the settings ask for, for images of this shape.
+
+    Raises UserError where a window of PatchCore's pooling would be larger than the images' grid.
+    """
+    architecture = ARCHITECTURES[settings.backbone]
+    if settings.scorer() == "gmm":
+        layers, pooling = architecture.mixture_layers, STOCK_POOLING
+    else:
+        layers, pooling = architecture.bank_layers[: settings.layers], Pooling(settings.pool_size)
+        cells = math.ceil(min(images.shape[:2]) / GRID_STRIDE)
+        if pooling.size > cells:
+            raise UserError(
+                f"--pool-size {pooling.size} is more than the {cells} cells along the images' shorter side: lower it."
+            )
+    network = load.load(settings.backbone, weights, images.shape, settings.image_input_scaling, layers)
+    return Features(network, architecture.grid_layer, pooling)
+
+
+def _open_training_split(settings: TrainSettings, directory: Path, info_file: Path | None) -> tuple[Split, Images]:
+    """Open and check everything that training reads.
+
+    Raises UserError for too few images, values that are no images of the scaling, and images labelled anomaly.
+    """
+    split = dataset.open_split(directory, "train", settings.image_input_scaling, read_info(info_file, directory))
+    images = split.images
+    if images is None or len(images) < MIN_IMAGES:
+        raise UserError(
+            f"{directory} holds {len(split)} training images: at least {MIN_IMAGES} of good parts are needed."
+        )
+    _refuse_anomalies(split, directory)
+    lowest, highest = math.inf, -math.inf
+    for rows, batch in track(images.batches(), "Checking training images", len(images), lambda item: len(item[1])):
+        low, high = dataset.check_values(images, rows, batch)
+        lowest, highest = min(lowest, low), max(highest, high)
+    if lowest == highest:
+        raise UserError(f"All training images in {directory} are of one constant value {lowest:g}: give real images.")
+    doubt = dataset.scaling_doubt(images, lowest, highest)
+    if doubt:
+        log(f"Warning: {doubt}; if so, set --image-input-scaling.")
+    height, width, channels = images.shape
+    log(f"{len(images)} training images of {width} x {height} pixels, {channels} channel(s)")
+    if height != width:
+        log("Warning: the images are not square; Edge Impulse's device library reads such score grids transposed.")
+    return split, images
+
+
+def _refuse_anomalies(split: Split, directory: Path) -> None:
+    found = [
+        sample
+        for sample, label in zip(split.ids, split.labels, strict=True)
+        if label is not None and label_names.means_anomaly(label)
+    ]
+    if found:
+        shown = ", ".join(found[:SHOWN_IDS]) + (", ..." if len(found) > SHOWN_IDS else "")
+        raise UserError(
+            f"{len(found)} training images in {directory} are labelled anomaly (sample ids {shown}): training takes "
+            "good parts only, so move them to the test set or correct their labels."
+        )
+
+
+def _metadata(
+    settings: TrainSettings,
+    split: Split,
+    images: Images,
+    weights: Weights,
+    features: Features,
+    models: dict[str, ModelFile],
+) -> AnomalyMetadata:
+    thresholds = models[tflite.FLOAT_FILE].threshold
+    _, rows, columns = models[tflite.FLOAT_FILE].output.shape
+    height, width, channels = images.shape
+    versions = {name: _version(name) for name in PACKAGES} | {"python": platform.python_version()}
+    return AnomalyMetadata(
+        nominalThresholdScore=thresholds.max_train,
+        threshold=thresholds,
+        scoring_function=settings.scorer(),
+        settings=settings.model_dump(),
+        backbone=BackboneInfo(
+            name=settings.backbone,
+            layers=list(features.network.outputs),
+            weights=weights.origin,
+            weights_sha256=weights.sha256(),
+        ),
+        input=InputInfo(
+            height=height,
+            width=width,
+            channels=channels,
+            scaling=settings.image_input_scaling,
+            resize=split.resize,
+        ),
+        grid=Grid(rows=rows, columns=columns),
+        training_images=len(images),
+        versions={"fomoad": fomoad.__version__} | versions,
+        models=models,
+    )
+
+
+def _version(package: str) -> str:
+    for name in (package, f"{package}-cpu"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version(name)
+    return "unknown"

@@ -1,0 +1,80 @@
+"""Figures per pixel against scikit-learn and against a loop over thresholds and regions."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage
+from sklearn import metrics as sklearn_metrics
+
+from fomoad.evaluation.pixel_metrics import count_pixels, upsample
+
+HEIGHT, WIDTH = 40, 56
+
+
+def _grids_and_masks(seed: int, strength: float) -> tuple[np.ndarray, np.ndarray]:
+    """Grids that see defects more or less well; masks with several regions, two of them touching at a corner."""
+    random = np.random.default_rng(seed)
+    masks = np.zeros((8, HEIGHT, WIDTH), np.uint8)
+    for mask in masks[:5]:
+        for _ in range(int(random.integers(1, 4))):
+            top, left = random.integers(0, HEIGHT - 10), random.integers(0, WIDTH - 10)
+            mask[top : top + random.integers(2, 10), left : left + random.integers(2, 10)] = 255
+    masks[5, 10:14, 10:14] = masks[5, 14:18, 14:18] = 255
+    small = [np.asarray(Image.fromarray(mask).resize((7, 5), Image.Resampling.BOX)) for mask in masks]
+    return (random.gamma(2, 1, (8, 5, 7)) + strength * np.array(small) / 255).astype(np.float32), masks
+
+
+def _aupro_by_loops(scores: np.ndarray, masks: np.ndarray, limit: float = 0.3) -> float:
+    """Bergmann et al. 2021, equation 2, at every tenth of a percent of normal pixels."""
+    regions = []
+    for image, mask in enumerate(masks):
+        labels, count = ndimage.label(mask, np.ones((3, 3)))
+        regions += [scores[image][labels == label] for label in range(1, count + 1)]
+    normal = scores[masks == 0]
+    thresholds = np.quantile(normal, np.linspace(1, 0, 1001))
+    rates = np.array([0.0] + [np.mean(normal >= threshold) for threshold in thresholds])
+    overlaps = np.array([0.0] + [np.mean([np.mean(r >= t) for r in regions]) for t in thresholds])
+    steps = np.linspace(0, limit, 10_001)
+    return float(np.mean(np.interp(steps, rates, overlaps)))
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("strength", [0.0, 3.0, 30.0])
+def test_auroc_is_that_of_scikit_learn(seed, strength):
+    grids, masks = _grids_and_masks(seed, strength)
+    scores = np.stack([upsample(grid, HEIGHT, WIDTH) for grid in grids])
+    expected = sklearn_metrics.roc_auc_score(masks.ravel() > 0, scores.ravel())
+    assert count_pixels(grids, masks > 0).auroc() == pytest.approx(expected, abs=2e-3)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("strength", [0.0, 3.0, 30.0])
+def test_aupro_is_that_of_a_loop(seed, strength):
+    grids, masks = _grids_and_masks(seed, strength)
+    scores = np.stack([upsample(grid, HEIGHT, WIDTH) for grid in grids])
+    assert count_pixels(grids, masks > 0).aupro() == pytest.approx(_aupro_by_loops(scores, masks), abs=5e-3)
+
+
+def test_regions_that_touch_at_a_corner_are_one():
+    grids, masks = _grids_and_masks(0, 1.0)
+    assert count_pixels(grids[5:6], masks[5:6] > 0).regions == 1
+
+
+def test_a_perfect_grid_scores_one_and_a_blind_one_does_not():
+    masks = np.zeros((2, 16, 16), bool)
+    masks[0, :8, :8] = True
+    at_pixels = masks.astype(np.float32)
+    assert count_pixels(at_pixels, masks).auroc() == 1
+    assert count_pixels(at_pixels, masks).aupro() == pytest.approx(1)
+    blind = np.ones((2, 4, 4), np.float32)
+    assert count_pixels(blind, masks).auroc() == pytest.approx(0.5)
+    assert count_pixels(blind, masks).aupro() == pytest.approx(0.15)
+
+
+def test_upsampling_is_bilinear_between_cell_centres():
+    """Against the formula: a pixel's centre in units of cells, clamped at the outermost cells."""
+    grid = np.random.default_rng(1).random((3, 4)).astype(np.float32)
+    y = np.clip((np.arange(12) + 0.5) * 3 / 12 - 0.5, 0, 2)
+    x = np.clip((np.arange(20) + 0.5) * 4 / 20 - 0.5, 0, 3)
+    expected = ndimage.map_coordinates(grid, np.meshgrid(y, x, indexing="ij"), order=1)
+    np.testing.assert_allclose(upsample(grid, 12, 20), expected, atol=1e-6)

@@ -1,0 +1,70 @@
+"""Cells, groups and colours over an image, against brute force."""
+
+from collections import deque
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fomoad.data.image_file import fit
+from fomoad.inference.colormap import colours
+from fomoad.inference.overlay import cell_box, draw, regions
+
+
+def _groups(flagged: np.ndarray) -> list[set[tuple[int, int]]]:
+    """Flood fill over the eight neighbours, cell by cell."""
+    waiting = {(int(r), int(c)) for r, c in zip(*np.nonzero(flagged), strict=True)}
+    groups = []
+    while waiting:
+        start = min(waiting)
+        waiting.remove(start)
+        group, queue = {start}, deque([start])
+        while queue:
+            row, column = queue.popleft()
+            for near in [(row + i, column + j) for i in (-1, 0, 1) for j in (-1, 0, 1)]:
+                if near in waiting:
+                    waiting.remove(near)
+                    group.add(near)
+                    queue.append(near)
+        groups.append(group)
+    return groups
+
+
+@pytest.mark.parametrize("share", [0.0, 0.15, 0.3, 0.6, 1.0])
+@pytest.mark.parametrize("shape", [(1, 1), (5, 5), (7, 12)])
+def test_groups_are_those_of_a_flood_fill(share: float, shape: tuple[int, int]) -> None:
+    for seed in range(5):
+        flagged = np.random.default_rng(seed).random(shape) < share
+        found = regions(flagged)
+        assert [{tuple(map(int, cell)) for cell in np.argwhere(group)} for group, _ in found] == _groups(flagged)
+        for group, (rows, columns) in found:
+            cells = np.argwhere(group)
+            assert (rows.start, columns.start) == tuple(cells.min(axis=0))
+            assert (rows.stop - 1, columns.stop - 1) == tuple(cells.max(axis=0))
+
+
+def test_boxes_in_pixels() -> None:
+    """Worked by hand: 5 x 5 cells on 96 pixels, from a photo of 1920 x 1080."""
+    cells = (slice(1, 2), slice(0, 3))
+    assert cell_box(cells, (5, 5), fit((1920, 1080), (96, 96), "squash")) == (0, 216, 1152, 432)
+    assert cell_box(cells, (5, 5), fit((1920, 1080), (96, 96), "fit-short")) == (420, 216, 1068, 432)
+    # Letterboxed: 96 x 54 pixels from row 21; the cells' rows 19.2 to 38.4 begin in the padding.
+    assert cell_box(cells, (5, 5), fit((1920, 1080), (96, 96), "fit-long")) == (0, 0, 1152, 348)
+    assert cell_box((slice(0, 1), slice(0, 5)), (5, 5), fit((1920, 1080), (96, 96), "fit-long")) is None
+    assert cell_box(cells, (5, 5), fit((296, 196), (96, 96), "crop")) == (100, 69, 158, 88)
+
+
+def test_colours_and_borders() -> None:
+    image = Image.new("RGB", (100, 80), (100, 110, 120))
+    grid = np.array([[0.0, 2.0], [5.0, 0.5]], np.float32)
+    drawn = np.asarray(draw(image, grid, 2.0, fit((100, 80), (64, 64), "squash"))).astype(int)
+    assert drawn.shape == (80, 100, 3)
+    for row in (0, 1):
+        for column in (0, 1):
+            *colour, alpha = colours(grid, 2.0)[row, column].astype(float)
+            expected = np.array([100, 110, 120]) + (np.array(colour) - [100, 110, 120]) * alpha / 255
+            np.testing.assert_allclose(drawn[row * 40 + 20, column * 50 + 25], expected, atol=2)
+            corner = drawn[row * 40, column * 50]
+            assert (corner.min() == 255) == (grid[row, column] >= 2.0)
+    assert drawn[39, 99].tolist() == [255, 255, 255]
+    assert drawn[79, 0].tolist() == [255, 255, 255]

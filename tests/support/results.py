@@ -1,0 +1,53 @@
+"""Results for tests of what comes after scoring: invented scores, labels and masks."""
+
+import numpy as np
+
+from fomoad.evaluation.results import Decision, ModelSummary, Results, Samples, evaluate
+from fomoad.metadata import ConformalThreshold, Grid, InputInfo, Threshold
+
+TRAINED = Threshold(
+    suggested=16.6,
+    method="max",
+    max_train=16.6,
+    conformal=[
+        ConformalThreshold(false_positive_rate=0.1, threshold=9.5, images_needed=9),
+        ConformalThreshold(false_positive_rate=0.05, threshold=12.25, images_needed=19),
+        ConformalThreshold(false_positive_rate=0.01, threshold=None, images_needed=99),
+    ],
+)
+
+
+def summary(rows: int = 5, columns: int = 5, side: int = 96) -> ModelSummary:
+    return ModelSummary(
+        file="model.tflite",
+        format="tflite",
+        sha256="ab" * 32,
+        bytes=123_456,
+        input_type="float32",
+        input=InputInfo(height=side, width=side, channels=3, scaling="-1..1"),
+        grid=Grid(rows=rows, columns=columns),
+    )
+
+
+def grids(anomalous: list[bool | None], seed: int = 0, rows: int = 5, columns: int = 5) -> np.ndarray:
+    """One grid an image: background everywhere, and a higher blob in most of the anomalous ones."""
+    random = np.random.default_rng(seed)
+    scores = random.gamma(2.0, 2.0, (len(anomalous), rows, columns))
+    for grid, flag in zip(scores, anomalous, strict=True):
+        if flag:
+            grid[random.integers(rows), random.integers(columns)] += random.uniform(2, 30)
+    return scores.astype(np.float32)
+
+
+def results(anomalous: list[bool | None], threshold: float = 16.6, masks=None, **size: int) -> Results:
+    names = {True: "anomaly", False: "no anomaly", None: None}
+    count = len(anomalous)
+    samples = Samples(
+        ids=[str(1000 + row) for row in range(count)],
+        file_names=[f"part_{row}.png" for row in range(count)],
+        labels=[names[flag] for flag in anomalous],
+        anomalous=anomalous,
+        masks=masks,
+    )
+    grid = grids(anomalous, **size)
+    return evaluate(summary(**size), Decision(threshold, "metadata", TRAINED), grid, samples)

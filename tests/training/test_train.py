@@ -1,0 +1,291 @@
+"""Whole trainings: every file agrees with the reference, is described truly, and comes out the same again."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fomoad import cli
+from fomoad.backbones.load import Weights
+from fomoad.data import dataset
+from fomoad.data.info_file import Info
+from fomoad.export import onnx_file, saved_model, tflite
+from fomoad.export.trace import Exported
+from fomoad.features.extractor import extractor
+from fomoad.features.store import FeatureSource
+from fomoad.inference.model import load_model
+from fomoad.metadata import AnomalyMetadata
+from fomoad.scorers import gmm
+from fomoad.settings import TrainSettings
+from fomoad.training.detector import Detector
+from fomoad.training.fit import fit_gmm, fit_patchcore
+from fomoad.training.train import build_features
+
+SHAPES = [(32, 32, 3), (96, 96, 3), (160, 160, 1), (100, 100, 1), (72, 104, 3)]
+FILES = {"model.tflite", "model_quantized_int8_io.tflite", "model.onnx", "saved_model.zip", "anomaly_metadata.json"}
+
+
+def textures(count: int, shape: tuple[int, int, int], seed: int) -> np.ndarray:
+    """Images -1..1 of smooth stripes in a random place and brightness, with noise."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    phase, bright = random.uniform(0, 6, (2, count, 1, 1, 1))
+    waves = np.sin((x + 2 * y)[None, :, :, None] / 5 + phase) * 0.5 + 0.3 * np.cos(bright)
+    return np.clip(waves + random.normal(0, 0.05, (count, *shape)), -1, 1).astype(np.float32)
+
+
+def write_data(directory: Path, images: np.ndarray) -> Path:
+    """A data directory as an anomaly block gets it."""
+    directory.mkdir()
+    np.save(directory / "X_split_train.npy", images)
+    np.save(directory / "X_split_test.npy", images[:0])
+    labels = np.stack([np.full(len(images), 2), np.arange(len(images)), *np.zeros((2, len(images)))], axis=1)
+    np.save(directory / "Y_split_train.npy", labels.astype(np.int32))
+    return directory
+
+
+@pytest.mark.parametrize("scoring", ["gmm", "patchcore"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_format_agrees_with_the_reference(
+    tmp_path: Path, random_weights: Path, scoring: str, shape: tuple[int, int, int]
+) -> None:
+    """TFLite, ONNX and SavedModel against features and scorer in NumPy, on images near and far from training."""
+    images_of_training = textures(40, shape, 0)
+    write_data(tmp_path / "data", images_of_training)
+    settings = TrainSettings(scoring_function=scoring, capacity="low", layers=3, weights=str(random_weights))
+    opened = dataset.open_split(tmp_path / "data", "train", "-1..1", Info()).images
+    assert opened is not None
+    features = build_features(settings, opened, Weights("random", random_weights))
+    extract = extractor(features)
+    source = FeatureSource(opened, extract, 2**29)
+    groups = [str(row) for row in range(40)]
+    if scoring == "gmm":
+        scorer = fit_gmm(source, groups, gmm.CAPACITIES["low"], 1).scorer
+    else:
+        scorer = fit_patchcore(source, groups, 0.05, 1, 1, 2**29, settings.pool_size).scorer
+
+    noise = np.random.default_rng(1).uniform(-1, 1, (3, *shape)).astype(np.float32)
+    images = np.concatenate([textures(5, shape, 2), noise, np.ones((1, *shape), np.float32)])
+    expected = scorer.score(features.graph(images).numpy())
+    assert expected.min() >= 0
+    exported = Exported(Detector(features, scorer).graph, shape)
+    for name, convert in (
+        ("m.tflite", tflite.convert),
+        ("m.onnx", onnx_file.convert),
+        ("m.zip", saved_model.convert),
+    ):
+        (tmp_path / name).write_bytes(convert(exported))
+        model = load_model(tmp_path / name)
+        assert model.input.shape == (1, *shape)
+        assert model.output.shape == (1, *expected.shape[1:])
+        assert np.all(np.abs(model.score(images) - expected) <= 1e-3 * (1 + expected)), name
+
+
+def test_a_bank_can_be_made_of_another_fit_s_patches(tmp_path: Path) -> None:
+    """The same patches are found again in features that are the same or merely scaled."""
+    write_data(tmp_path / "data", textures(12, (32, 32, 1), 0))
+    images = dataset.open_split(tmp_path / "data", "train", "-1..1", Info()).images
+    assert images is not None
+    groups = [str(row) for row in range(12)]
+
+    def extract(batch: Any) -> Any:
+        return batch.reshape(len(batch), 4, 4, 64)
+
+    first = fit_patchcore(FeatureSource(images, extract, 2**29), groups, 0.2, 1, 1, 2**29)
+    thrice = FeatureSource(images, lambda batch: 3 * extract(batch), 0)
+    again = fit_patchcore(thrice, groups, 0.9, 1, 1, 2**29, start=first)
+    cells = 3 * extract(images.rows(slice(0, 12))).reshape(-1, 64)[first.patches]
+    expected = again.scorer.standardise.at(first.patches % 16, cells)
+    np.testing.assert_allclose(again.scorer.bank, expected, atol=again.scorer.constant_steps[-1] / 4 + 1e-4)
+    np.testing.assert_array_equal(again.scorer.groups, first.scorer.groups)
+    np.testing.assert_allclose(again.train_scores, first.train_scores, rtol=0.05)
+
+
+def train(data: Path, out: Path, *arguments: str) -> int:
+    """Run the train command in this process."""
+    return cli.main(["train", "--data-directory", str(data), "--out-directory", str(out), *arguments])
+
+
+@pytest.fixture(scope="module", params=["gmm", "patchcore"])
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, random_weights: Path) -> Any:
+    """Data, output directory and arguments of a finished training."""
+    folder = tmp_path_factory.mktemp(request.param)
+    data = write_data(folder / "data", textures(30, (64, 64, 1), 0))
+    (data / "train_input.json").write_text('{"imageResize": "fit-short", "imageInputScaling": "-1..1"}')
+    arguments = [f"--scoring-function={request.param}", "--capacity=low", "--weights", str(random_weights)]
+    assert train(data, folder / "out", *arguments, "--epochs", "30", "--learning-rate", "0.1") == 0
+    return data, folder / "out", arguments
+
+
+def test_output_is_complete_and_truly_described(trained: Any) -> None:
+    """Every file is there, with the metadata's digest, size, shapes and quantisation."""
+    data, out, _ = trained
+    assert {path.name for path in out.iterdir()} == FILES
+    metadata = AnomalyMetadata.model_validate_json((out / "anomaly_metadata.json").read_bytes())
+    assert set(metadata.models) == FILES - {"anomaly_metadata.json"}
+    assert (metadata.input.scaling, metadata.input.resize) == ("-1..1", "fit-short")
+    images = np.load(data / "X_split_train.npy")
+    for name, described in metadata.models.items():
+        content = (out / name).read_bytes()
+        assert described.sha256 == hashlib.sha256(content).hexdigest()
+        assert described.bytes == len(content)
+        model = load_model(out / name)
+        for tensor, info in ((model.input, described.input), (model.output, described.output)):
+            assert list(tensor.shape) == info.shape
+            assert (tensor.dtype, tensor.scale, tensor.zero_point) == (info.dtype, info.scale, info.zero_point)
+        assert (metadata.grid.rows, metadata.grid.columns) == model.output.shape[1:]
+        scores = model.score(images)
+        assert scores.min() >= 0
+        if metadata.scoring_function == "gmm" and "int8" not in name:
+            assert scores.max() == pytest.approx(described.threshold.max_train, rel=1e-3)
+        if metadata.scoring_function == "patchcore":
+            # The threshold's scores leave an image's own patches out, so they are higher than those of the file.
+            assert scores.max() < described.threshold.max_train
+    assert metadata.nominalThresholdScore == metadata.models["model.tflite"].threshold.max_train
+    assert metadata.threshold == metadata.models["model.tflite"].threshold
+    with zipfile.ZipFile(out / "saved_model.zip") as archive:
+        assert all(name.startswith("saved_model/") for name in archive.namelist())
+
+
+def test_int8_output_has_its_range_around_the_threshold(trained: Any) -> None:
+    """int8 in and out; the threshold lies on a step, a quarter of the range from the lower end."""
+    _, out, _ = trained
+    metadata = json.loads((out / "anomaly_metadata.json").read_text())
+    described = metadata["models"]["model_quantized_int8_io.tflite"]
+    assert described["input"]["dtype"] == described["output"]["dtype"] == "int8"
+    assert described["output"]["zero_point"] == -128
+    assert described["threshold"]["suggested"] == pytest.approx(64 * described["output"]["scale"], rel=1e-6)
+
+
+def test_the_same_settings_give_the_same_files(trained: Any, tmp_path: Path) -> None:
+    """Bit for bit, in another process with another hash seed."""
+    data, out, arguments = trained
+    command = [sys.executable, "train.py", "--data-directory", str(data), "--out-directory", str(tmp_path), *arguments]
+    root = Path(__file__).parents[2]
+    for seed in ("1", "2"):
+        subprocess.run(command, cwd=root, check=True, env=os.environ | {"PYTHONHASHSEED": seed})
+        if seed == "1":
+            first = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert set(first) == FILES
+    for name, content in first.items():
+        assert (tmp_path / name).read_bytes() == content, name
+    assert first["model.tflite"] == (out / "model.tflite").read_bytes()
+
+
+def test_a_run_that_fails_leaves_the_earlier_files(trained: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    """One sentence, exit code 1, the files as they were."""
+    data, out, arguments = trained
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    capfd.readouterr()
+    assert train(data, out, *arguments, "--image-input-scaling=torch", "--weights=/nowhere.h5") == 1
+    assert train(data, out, *arguments, "--k=none") == 1
+    assert train(data.parent / "none", out) == 1
+    assert train(data, out, *arguments, "--work-directory", str(data / "X_split_train.npy")) == 1
+    errors = capfd.readouterr().err.strip().splitlines()
+    assert len(errors) == 4
+    assert all(line.startswith("fomoad: ") for line in errors)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_scores_on_the_scale_of_the_threshold(trained: Any, tmp_path: Path) -> None:
+    """--score-scale threshold divides inside the graph: the threshold is 1 in every file."""
+    data, out, arguments = trained
+    assert train(data, tmp_path / "scaled", *arguments, "--score-scale", "threshold") == 0
+    metadata = json.loads((tmp_path / "scaled" / "anomaly_metadata.json").read_text())
+    for described in metadata["models"].values():
+        assert described["threshold"]["suggested"] == pytest.approx(1, abs=1e-6)
+    raw = json.loads((out / "anomaly_metadata.json").read_text())["threshold"]["suggested"]
+    images = np.load(data / "X_split_train.npy")[:5]
+    plain, scaled = (load_model(folder / "model.tflite").score(images) for folder in (out, tmp_path / "scaled"))
+    np.testing.assert_allclose(scaled * raw, plain, rtol=1e-4, atol=1e-4)
+
+
+def test_limits_of_a_device_are_kept_or_the_model_refused(
+    trained: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A memory bank shrinks until the int8 model fits; where nothing can shrink there is no model."""
+    data, out, arguments = trained
+    metadata = json.loads((out / "anomaly_metadata.json").read_text())
+    needed = metadata["models"][tflite.INT8_FILE]["profile"]
+    assert needed["flash_bytes"] == (out / tflite.INT8_FILE).stat().st_size
+    limit = needed["flash_bytes"] - 1500
+    code = train(data, tmp_path / "flash", *arguments, "--max-flash", str(limit))
+    if metadata["scoring_function"] == "patchcore":
+        assert code == 0
+        smaller = json.loads((tmp_path / "flash" / "anomaly_metadata.json").read_text())
+        assert (tmp_path / "flash" / tflite.INT8_FILE).stat().st_size <= limit
+        assert smaller["settings"]["sampling_ratio"] < metadata["settings"]["sampling_ratio"]
+    else:
+        assert code == 1
+        assert f"--max-flash allows {limit}" in capfd.readouterr().err
+        assert not (tmp_path / "flash").exists()
+    if needed["arena_bytes"] is not None:
+        assert train(data, tmp_path / "ram", *arguments, "--max-ram", str(needed["arena_bytes"] - 1)) == 1
+        assert "--max-ram allows" in capfd.readouterr().err
+        assert not (tmp_path / "ram").exists()
+
+
+def test_images_labelled_anomaly_are_refused(
+    tmp_path: Path, random_weights: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """How many and which."""
+    data = write_data(tmp_path / "data", textures(12, (64, 64, 1), 0))
+    labels = np.load(data / "Y_split_train.npy")
+    labels[[3, 7], 0] = 1
+    np.save(data / "Y_split_train.npy", labels)
+    assert train(data, tmp_path / "out", "--weights", str(random_weights)) == 1
+    error = capfd.readouterr().err
+    assert "2 training images" in error
+    assert "sample ids 3, 7" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_windows_larger_than_the_grid_are_refused(
+    tmp_path: Path, random_weights: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Images of 32 pixels have 4 cells a side."""
+    data = write_data(tmp_path / "data", textures(5, (32, 48, 1), 0))
+    arguments = ["--weights", str(random_weights), "--scoring-function", "patchcore", "--pool-size"]
+    assert train(data, tmp_path / "out", *arguments, "5") == 1
+    assert "--pool-size 5 is more than the 4 cells" in capfd.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert train(data, tmp_path / "out", *arguments, "4") == 0
+
+
+def test_a_bank_of_one_sample_is_refused(
+    tmp_path: Path, random_weights: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Without it that sample could not be scored."""
+    data = write_data(tmp_path / "data", textures(5, (32, 32, 1), 0))
+    arguments = ["--weights", str(random_weights), "--scoring-function", "patchcore", "--sampling-ratio", "0.001"]
+    assert train(data, tmp_path / "out", *arguments) == 1
+    error = capfd.readouterr().err
+    assert "memory bank (1) are of one sample" in error
+    assert "--sampling-ratio" in error
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        (np.zeros((5, 64, 64, 1), np.float32), "one constant value"),
+        (textures(1, (64, 64, 1), 0), "at least 2"),
+        (textures(5, (64, 64, 1), 0) * np.nan, "NaN"),
+    ],
+)
+def test_images_that_nothing_can_be_learnt_from_are_refused(
+    tmp_path: Path, random_weights: Path, capfd: pytest.CaptureFixture[str], images: np.ndarray, words: str
+) -> None:
+    """One sentence, and no output."""
+    data = write_data(tmp_path / "data", images)
+    arguments = ["--weights", str(random_weights), "--scoring-function", "patchcore"]
+    assert train(data, tmp_path / "out", *arguments) == 1
+    assert words in capfd.readouterr().err
+    assert not (tmp_path / "out").exists()
