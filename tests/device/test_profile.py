@@ -157,7 +157,7 @@ def test_latency_follows_its_formula() -> None:
 def test_json_on_a_pipe_and_without_tensorflow(tmp_path: Path) -> None:
     path = _convert(_small_network, (1, 8, 8, 3), tmp_path / "model.tflite")
     program = (
-        "import sys, pathlib; from fomoad import profile; profile.command(pathlib.Path(sys.argv[1]), False);"
+        "import sys, pathlib; from fomoad.device import profile; profile.command(pathlib.Path(sys.argv[1]), False);"
         "assert 'tensorflow' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)

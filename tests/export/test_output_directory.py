@@ -58,7 +58,7 @@ def test_leftovers_of_a_killed_run_go(tmp_path: Path) -> None:
 KILLED_AFTER_SO_MANY_CHANGES = """
 import os, signal, sys
 from pathlib import Path
-from fomoad.artifacts import output_directory
+from fomoad.export import output_directory
 
 left = int(sys.argv[2])
 
