@@ -23,8 +23,9 @@ from PIL import Image
 
 from benchmarks import quality_plots, references
 from fomoad.backbones import load
-from fomoad.data import dataset, import_images, label_names
+from fomoad.data import dataset, import_images
 from fomoad.data.info_file import Info
+from fomoad.data.label_names import anomalous_flags
 from fomoad.data.samples import generate
 from fomoad.data.writer import MASK_DEFECT, Sample, write_data_directory
 from fomoad.evaluation import image_metrics
@@ -221,7 +222,7 @@ def read_test(directory: Path) -> TestImages:
     split = dataset.open_split(directory, "test", SCALING, Info())
     assert split.images is not None
     images = np.concatenate([batch for _, batch in split.images.batches()])
-    anomalous = np.array([label is not None and label_names.means_anomaly(label) for label in split.labels])
+    anomalous = np.array(anomalous_flags(split.labels), bool)
     masks = None if split.masks is None else split.masks.rows(slice(0, len(split)))
     return TestImages(images, anomalous, masks)
 
@@ -238,7 +239,7 @@ def write_tiles(folder: Path, directory: Path) -> None:
             if is_anomaly:
                 drawn = Image.open(folder / entry["mask"]).convert("L").resize((SIZE, SIZE), Image.Resampling.BOX)
                 mask = np.where(np.asarray(drawn) > MASK_DEFECT // 4, MASK_DEFECT, 0).astype(np.uint8)
-            yield Sample(np.asarray(photo), is_anomaly, entry["image"], mask)
+            yield Sample(np.asarray(photo), is_anomaly, entry["image"], mask, str(entry["tile"]))
 
     write_data_directory(directory, samples(split["train"]), samples(split["test"]), SCALING)
 

@@ -22,11 +22,21 @@ def declare(parser: argparse.ArgumentParser) -> None:
         "--test-share", type=float, default=0.2, help="share of the good images to test with if no folder says it"
     )
     parser.add_argument("--normal-label", action="append", default=[], help="a folder of good parts; repeatable")
+    parser.add_argument("--labels", type=Path, help="label map: JSON that says what folder names mean")
+    parser.add_argument(
+        "--group-by",
+        metavar="PATTERN",
+        help="which images are of one part: 'folder', or a regular expression on their paths, such as 'part(\\d+)'",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
     from fomoad.data import import_images
+    from fomoad.data.label_names import LabelNames, read_label_map
+
+    given = LabelNames(normal=arguments.normal_label)
+    names = given.over(read_label_map(arguments.labels)) if arguments.labels else given
 
     import_images.run(
         arguments.folder,
@@ -37,5 +47,6 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.skip_broken,
         arguments.image_input_scaling,
         arguments.test_share,
-        arguments.normal_label,
+        names if names.as_map() else None,
+        arguments.group_by,
     )

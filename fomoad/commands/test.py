@@ -14,20 +14,25 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threshold", type=float, help="default: the one in anomaly_metadata.json beside the model")
     parser.add_argument("--anomaly-label", action="append", default=[], help="a class that is an anomaly; repeatable")
     parser.add_argument("--normal-label", action="append", default=[], help="a class of good parts; repeatable")
+    parser.add_argument("--labels", type=Path, help="label map (default: labels.json in the data directory)")
     parser.add_argument("--info-file", type=Path, help="the block's train_input.json (optional)")
     parser.add_argument("--image-input-scaling", help="default: the one in anomaly_metadata.json beside the model")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
+    from fomoad.data.label_names import LabelNames, read_label_map
     from fomoad.evaluation import evaluate
+
+    given = LabelNames(arguments.anomaly_label, arguments.normal_label)
+    names = given.over(read_label_map(arguments.labels)) if arguments.labels else given
 
     evaluate.run(
         arguments.model,
         arguments.data_directory,
         arguments.report_directory,
         arguments.threshold,
-        evaluate.LabelNames(arguments.anomaly_label, arguments.normal_label),
+        names,
         arguments.image_input_scaling,
         arguments.info_file,
     )

@@ -1,12 +1,13 @@
 """Folders of images in the layouts that people keep them in, as a list for training and one for testing."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from fomoad.data.groups import group_of
 from fomoad.data.image_file import SUFFIXES
-from fomoad.data.label_names import means_normal
+from fomoad.data.label_names import LabelNames
 from fomoad.errors import UserError
 
 MASK_FOLDERS: Final = ("ground_truth", "masks")
@@ -26,6 +27,8 @@ class Entry:
     path: Path
     is_anomaly: bool
     mask: Path | None = None
+    group: str | None = None
+    """Images of one group belong together; None: the image is a group of its own."""
 
 
 @dataclass(frozen=True)
@@ -37,22 +40,24 @@ class Listing:
     passed_over: list[Path]
 
 
-def list_images(folder: Path, test_share: float, normal_names: Sequence[str] = ()) -> Listing:
+def list_images(folder: Path, test_share: float, names: LabelNames, group_by: str | None = None) -> Listing:
     """Find out a folder's layout and list its images, sorted by path.
 
     Folders whose names mean good parts hold those, every other one a kind of defect, except the masks in
     `ground_truth/` or `masks/`. Without a division into train/ and test/, the share `test_share` of the good
-    images, evenly spread, goes to testing if there are defects to test with. Hidden files are left alone.
+    images, evenly spread, goes to testing if there are defects to test with. Hidden files are left alone. `group_by`
+    says which images belong together (see `group_of`); such a division then leaves all of a group on one side.
 
     Raises UserError where the layout is none of the known ones or holds no good image.
     """
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}: give a folder with images in it.")
     if (folder / "train").is_dir():
-        train = _list_training(folder / "train", normal_names)
-        test = _list_labelled(folder / "test", folder, normal_names) if (folder / "test").is_dir() else []
+        train = _grouped(_list_training(folder / "train", names), folder, group_by)
+        labelled = _list_labelled(folder / "test", folder, names) if (folder / "test").is_dir() else []
+        test = _grouped(labelled, folder, group_by)
     else:
-        train, test = _divide(_list_undivided(folder, normal_names), test_share)
+        train, test = _divide(_grouped(_list_undivided(folder, names), folder, group_by), test_share)
     if not train:
         raise UserError(f"There are no images of good parts in {folder}: lay them out as {LAYOUTS}.")
     taken = {entry.path for entry in (*train, *test)}
@@ -60,10 +65,10 @@ def list_images(folder: Path, test_share: float, normal_names: Sequence[str] = (
     return Listing(train, test, [path for path in others if not _is_image(path)])
 
 
-def _list_training(train: Path, normal_names: Sequence[str]) -> list[Entry]:
+def _list_training(train: Path, names: LabelNames) -> list[Entry]:
     """List train/: images in it or in folders of good parts; defects there would be learnt as normal."""
     for child in _folders(train):
-        if not means_normal(child.name, normal_names) and any(map(_is_image, _files(child))):
+        if not names.means_normal(child.name) and any(map(_is_image, _files(child))):
             raise UserError(
                 f"The folder {child} is for training, but its name does not say that its parts are good: move it "
                 f"to test/, or give --normal-label '{child.name}'."
@@ -71,7 +76,7 @@ def _list_training(train: Path, normal_names: Sequence[str]) -> list[Entry]:
     return [Entry(path, False) for path in _images(train)]
 
 
-def _list_labelled(parent: Path, root: Path, normal_names: Sequence[str]) -> list[Entry]:
+def _list_labelled(parent: Path, root: Path, names: LabelNames) -> list[Entry]:
     """List a folder that holds a folder for good parts and one for each kind of defect."""
     loose = [path for path in sorted(parent.iterdir()) if _is_image(path)]
     if loose:
@@ -83,7 +88,7 @@ def _list_labelled(parent: Path, root: Path, normal_names: Sequence[str]) -> lis
     for child in _folders(parent):
         if child.name.lower() in MASK_FOLDERS:
             continue
-        normal = means_normal(child.name, normal_names)
+        normal = names.means_normal(child.name)
         masks = {} if normal else _masks(root, parent, child)
         entries += [
             Entry(path, not normal, masks.get(path.relative_to(parent).with_suffix(""))) for path in _images(child)
@@ -91,11 +96,11 @@ def _list_labelled(parent: Path, root: Path, normal_names: Sequence[str]) -> lis
     return entries
 
 
-def _list_undivided(folder: Path, normal_names: Sequence[str]) -> list[Entry]:
+def _list_undivided(folder: Path, names: LabelNames) -> list[Entry]:
     """List a folder without train/: good parts and defects in folders, or good parts only."""
     labelled = [child for child in _folders(folder) if any(map(_is_image, _files(child)))]
-    if any(means_normal(child.name, normal_names) for child in labelled):
-        return _list_labelled(folder, folder, normal_names)
+    if any(names.means_normal(child.name) for child in labelled):
+        return _list_labelled(folder, folder, names)
     unknown = [child for child in labelled if child.name.lower() not in MASK_FOLDERS]
     if unknown:
         raise UserError(
@@ -106,14 +111,23 @@ def _list_undivided(folder: Path, normal_names: Sequence[str]) -> list[Entry]:
 
 
 def _divide(entries: list[Entry], test_share: float) -> tuple[list[Entry], list[Entry]]:
-    """Return entries for training and for testing: the anomalies, and evenly spread good ones."""
+    """Return entries for training and for testing: the anomalies with their groups, and evenly spread good groups."""
     normal = [entry for entry in entries if not entry.is_anomaly]
     anomalies = [entry for entry in entries if entry.is_anomaly]
     if not anomalies:
         return normal, []
-    for_test = [int((i + 1) * test_share) > int(i * test_share) for i in range(len(normal))]
-    train = [entry for entry, held in zip(normal, for_test, strict=True) if not held]
-    return train, [entry for entry, held in zip(normal, for_test, strict=True) if held] + anomalies
+    groups = [entry.group or str(entry.path) for entry in normal]
+    with_anomalies = {entry.group for entry in anomalies}
+    free = [group for group in dict.fromkeys(groups) if group not in with_anomalies]
+    held = {group for i, group in enumerate(free) if int((i + 1) * test_share) > int(i * test_share)} | with_anomalies
+    train = [entry for entry, group in zip(normal, groups, strict=True) if group not in held]
+    return train, [entry for entry, group in zip(normal, groups, strict=True) if group in held] + anomalies
+
+
+def _grouped(entries: list[Entry], root: Path, group_by: str | None) -> list[Entry]:
+    if group_by is None:
+        return entries
+    return [replace(entry, group=group_of(entry.path.relative_to(root).as_posix(), group_by)) for entry in entries]
 
 
 def _masks(root: Path, parent: Path, child: Path) -> dict[Path, Path]:

@@ -1,14 +1,16 @@
 """`fomoad import`: a folder of images to a data directory."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image
 
+from fomoad.data import groups
 from fomoad.data.dataset import MIN_SIDE
 from fomoad.data.image_file import fit, pixels, read_image, read_mask, shrunk_mask
 from fomoad.data.image_folder import Entry, list_images
+from fomoad.data.label_names import LabelNames
 from fomoad.data.writer import Sample, Written, write_data_directory
 from fomoad.errors import UserError
 from fomoad.progress import log, track
@@ -26,9 +28,10 @@ def run(
     skip_broken: bool = False,
     scaling: str = "-1..1",
     test_share: float = 0.2,
-    normal_names: Sequence[str] = (),
+    names: LabelNames | None = None,
+    group_by: str | None = None,
 ) -> Written:
-    """Write the images of a folder as a data directory; size is (width, height).
+    """Write the images of a folder as a data directory; size is (width, height). See `list_images` for groups.
 
     Raises UserError for a folder of unknown layout, an image that cannot be read (unless `skip_broken`), one file
     that lies among good parts and among defects, and a directory that cannot be written.
@@ -37,15 +40,17 @@ def run(
         raise UserError(f"Images of {size[0]} x {size[1]} pixels are too small: no side may be below {MIN_SIDE}.")
     if not 0 <= test_share < 1:
         raise UserError(f"The share for testing is {test_share}: give a number from 0 to below 1.")
-    listing = list_images(folder, test_share, normal_names)
+    listing = list_images(folder, test_share, names or LabelNames(), group_by)
     _report(f"Passing over {len(listing.passed_over)} files that are no images by their names", listing.passed_over)
     reader = _Reader(folder, size, resize, channels, skip_broken)
+    thumbnails: list[groups.Thumbnail] = []
     written = write_data_directory(
         data_directory,
-        reader.samples(track(listing.train, "Reading images for training", len(listing.train))),
+        _noting(reader.samples(track(listing.train, "Reading images for training", len(listing.train))), thumbnails),
         reader.samples(track(listing.test, "Reading images for testing", len(listing.test))),
         scaling,
         resize,
+        names,
     )
     _report(f"Left out {len(reader.copies)} exact copies of other images", reader.copies)
     _report(f"Skipped {len(reader.broken)} broken images", reader.broken)
@@ -54,7 +59,28 @@ def run(
         f"Wrote {written.train} images for training and {written.test} for testing{anomalies} "
         f"to {data_directory}" + (", with masks" if written.masks else "")
     )
+    if group_by is None:
+        _hint([entry.path.relative_to(folder).as_posix() for entry in listing.train], thumbnails)
+    else:
+        log(f"The training images are of {written.train_samples} samples (--group-by '{group_by}')")
+    if written.shared_samples:
+        log(f"Warning: {written.shared_samples} samples have images for training and for testing: figures will flatter")
     return written
+
+
+def _noting(samples: Iterator[Sample], thumbnails: list[groups.Thumbnail]) -> Iterator[Sample]:
+    """The same samples; thumbnails of the first of them go to the list."""
+    for sample in samples:
+        if len(thumbnails) < groups.MOST_COMPARED:
+            thumbnails.append(groups.thumbnail(sample.pixels))
+        yield sample
+
+
+def _hint(names: list[str], thumbnails: list[groups.Thumbnail]) -> None:
+    """Say where the training images look like groups that were not given."""
+    for hint in (groups.names_hint(names), groups.near_identical_hint(thumbnails)):
+        if hint:
+            log(f"Hint: {hint}")
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -127,6 +153,7 @@ class _Reader:
             entry.is_anomaly,
             entry.path.relative_to(self._root).as_posix(),
             None if mask is None else shrunk_mask(mask, geometry),
+            entry.group,
         )
 
 

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fomoad.data.label_names import LABELS_FILE, LabelNames
 from fomoad.data.scaling import from_pixels
 from fomoad.errors import UserError
 from fomoad.progress import log
@@ -42,6 +43,8 @@ class Sample:
     file_name: str
     mask: NDArray[np.uint8] | None = None
     """Shape (height, width), 0 or MASK_DEFECT. None: there is no defect, or nobody marked it."""
+    group: str | None = None
+    """Images of one group share a sample id; None: the image has its own."""
 
 
 @dataclass(frozen=True)
@@ -51,16 +54,27 @@ class Written:
     train: int
     test: int
     masks: bool
+    train_samples: int
+    """Groups of training images; an image without a group is one of its own."""
+    shared_samples: int
+    """Groups with images for training and for testing."""
 
 
 def write_data_directory(
-    directory: Path, train: Iterable[Sample], test: Iterable[Sample], scaling: str, resize: str | None = None
+    directory: Path,
+    train: Iterable[Sample],
+    test: Iterable[Sample],
+    scaling: str,
+    resize: str | None = None,
+    label_names: LabelNames | None = None,
 ) -> Written:
     """Write the samples, one in memory at a time, as a data directory that replaces one of the same name.
 
-    All images must have the shape of the first. Sample ids count from 1 through both splits. Masks are kept
-    only where every anomalous test image has one: a missing mask would count a defect's pixels as normal.
+    All images must have the shape of the first. Sample ids count from 1 through both splits, one for each group.
+    Masks are kept only where every anomalous test image has one: a missing mask would count a defect's pixels as
+    normal.
     `resize` is how photos were brought to this shape (one of RESIZE_MODES); prediction then does the same.
+    `label_names` are kept with the data.
 
     Raises UserError where the directory cannot be written or there is no training image.
     """
@@ -70,18 +84,23 @@ def write_data_directory(
         if first is None:
             raise UserError(f"There is no training image to write to '{directory}': give at least one.")
         shape = first.pixels.shape
-        train_rows = _write_split(beside, "train", chain([first], samples), shape, scaling, first_id=1)
+        ids = _SampleIds()
+        train_rows = _write_split(beside, "train", chain([first], samples), shape, scaling, ids)
         with _row_file(beside / MASKS_FILE, shape[:2], np.uint8) as append_mask:
             with_masks = _passing_masks(test, append_mask, shape[:2])
-            test_rows = _write_split(beside, "test", with_masks, shape, scaling, first_id=1 + len(train_rows.ids))
+            test_rows = _write_split(beside, "test", with_masks, shape, scaling, ids)
         _write_json(beside / SAMPLE_IDS_FILE, {"train": train_rows.ids, "validation": test_rows.ids})
         _write_json(beside / FILE_NAMES_FILE, {"train": train_rows.names, "validation": test_rows.names})
         _write_json(beside / INFO_FILE, _info(shape, len(train_rows.ids), len(test_rows.ids), scaling, resize))
+        if label_names:
+            _write_json(beside / LABELS_FILE, label_names.as_map())
         masks = _are_masks_whole(test_rows)
         if not masks:
             (beside / MASKS_FILE).unlink()
             (directory / MASKS_FILE).unlink(missing_ok=True)
-    return Written(len(train_rows.ids), len(test_rows.ids), masks)
+    train_ids = set(train_rows.ids)
+    shared = train_ids & set(test_rows.ids)
+    return Written(len(train_rows.ids), len(test_rows.ids), masks, len(train_ids), len(shared))
 
 
 @dataclass
@@ -94,13 +113,29 @@ class _Rows:
     anomalies_without_mask: list[str] = field(default_factory=list)
 
 
+class _SampleIds:
+    """Numbers from 1, a new one for each group and for each sample without one."""
+
+    def __init__(self) -> None:
+        self._given = 0
+        self._groups: dict[str, int] = {}
+
+    def of(self, sample: Sample) -> int:
+        if sample.group in self._groups:
+            return self._groups[sample.group]
+        self._given += 1
+        if sample.group is not None:
+            self._groups[sample.group] = self._given
+        return self._given
+
+
 def _write_split(
     directory: Path,
     split: str,
     samples: Iterable[Sample],
     shape: tuple[int, ...],
     scaling: str,
-    first_id: int,
+    ids: "_SampleIds",
 ) -> _Rows:
     """Write X_split_*.npy and Y_split_*.npy. Y's columns: label, sample id, slice start and end."""
     rows = _Rows()
@@ -108,7 +143,8 @@ def _write_split(
         _row_file(directory / f"X_split_{split}.npy", shape, np.float32) as append_image,
         _row_file(directory / f"Y_split_{split}.npy", (4,), np.int32) as append_label,
     ):
-        for sample_id, sample in enumerate(samples, first_id):
+        for sample in samples:
+            sample_id = ids.of(sample)
             append_image(from_pixels(sample.pixels, scaling))
             label = CLASSES.index("anomaly" if sample.is_anomaly else "no anomaly") + 1
             append_label(np.array([label, sample_id, 0, 0]))

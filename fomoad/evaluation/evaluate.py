@@ -1,8 +1,7 @@
 """`fomoad test`: a model file over the test split of a data directory, to results.json and report.html."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +12,7 @@ from pydantic import ValidationError
 from fomoad.data import dataset, scaling
 from fomoad.data.dataset import Images, Split
 from fomoad.data.info_file import read_info, read_json
-from fomoad.data.label_names import anomalous_flags
+from fomoad.data.label_names import LabelNames, anomalous_flags, kept_label_names
 from fomoad.data.npy_file import ArrayFile
 from fomoad.errors import UserError
 from fomoad.evaluation.report import Picture, pictures, render
@@ -28,14 +27,6 @@ RESULTS_FILE: Final = "results.json"
 REPORT_FILE: Final = "report.html"
 MASK_MIDDLE: Final = 127
 """A mask's values above this are the defect."""
-
-
-@dataclass(frozen=True)
-class LabelNames:
-    """Class names that the user says the meaning of."""
-
-    anomaly: Sequence[str] = ()
-    normal: Sequence[str] = ()
 
 
 def run(
@@ -60,12 +51,12 @@ def run(
         info = read_info(info_file, data_directory)
         split = dataset.open_split(data_directory, "test", image_scaling, info)
         images = _test_images(split, data_directory)
-        names = label_names or LabelNames()
+        names = (label_names or LabelNames()).over(kept_label_names(data_directory))
         samples = Samples(
             ids=split.ids,
             file_names=split.file_names,
             labels=split.labels,
-            anomalous=anomalous_flags(split.labels, names.anomaly, names.normal),
+            anomalous=anomalous_flags(split.labels, names),
             masks=None if split.masks is None else _masks(split.masks),
         )
         grids = _score(model, images)

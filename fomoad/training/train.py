@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 import fomoad
 from fomoad.backbones import load
 from fomoad.backbones.load import ARCHITECTURES, Weights
-from fomoad.data import dataset, label_names
+from fomoad.data import dataset
 from fomoad.data.dataset import Images, Split
 from fomoad.data.info_file import read_info
+from fomoad.data.label_names import LABELS_FILE, LabelNames, anomalous_flags, kept_label_names, only_unknown
 from fomoad.errors import UserError
 from fomoad.export import output_directory, tflite
 from fomoad.features.pooling import STOCK_POOLING, Features, Pooling
@@ -111,7 +112,7 @@ def _open_training_split(settings: TrainSettings, directory: Path, info_file: Pa
         raise UserError(
             f"{directory} holds {len(split)} training images: at least {MIN_IMAGES} of good parts are needed."
         )
-    _refuse_anomalies(split, directory)
+    _refuse_anomalies(split, directory, kept_label_names(directory))
     lowest, highest = math.inf, -math.inf
     for rows, batch in track(images.batches(), "Checking training images", len(images), lambda item: len(item[1])):
         low, high = dataset.check_values(images, rows, batch)
@@ -128,17 +129,24 @@ def _open_training_split(settings: TrainSettings, directory: Path, info_file: Pa
     return split, images
 
 
-def _refuse_anomalies(split: Split, directory: Path) -> None:
-    found = [
-        sample
-        for sample, label in zip(split.ids, split.labels, strict=True)
-        if label is not None and label_names.means_anomaly(label)
-    ]
+def _refuse_anomalies(split: Split, directory: Path, names: LabelNames) -> None:
+    """Raise UserError for images with a label that means an anomaly, or that may well mean one."""
+    alone = only_unknown(split.labels, names)
+    if alone is not None:
+        log(
+            f"All training images have the label '{alone}', which is not known to mean good parts: they are taken as "
+            f"good. If they are not, say so in {LABELS_FILE} in the data directory."
+        )
+        return
+    flags = anomalous_flags(split.labels, names)
+    found = [row for row, flag in enumerate(flags) if flag]
     if found:
-        shown = ", ".join(found[:SHOWN_IDS]) + (", ..." if len(found) > SHOWN_IDS else "")
+        labels = ", ".join(sorted({str(split.labels[row]) for row in found}))
+        shown = ", ".join(split.ids[row] for row in found[:SHOWN_IDS]) + (", ..." if len(found) > SHOWN_IDS else "")
         raise UserError(
-            f"{len(found)} training images in {directory} are labelled anomaly (sample ids {shown}): training takes "
-            "good parts only, so move them to the test set or correct their labels."
+            f"{len(found)} training images in {directory} are labelled {labels}, which means defects (sample ids "
+            f"{shown}): training takes good parts only, so move them to the test set, correct their labels, or say in "
+            f"{LABELS_FILE} what the labels mean."
         )
 
 

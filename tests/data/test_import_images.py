@@ -14,6 +14,7 @@ from fomoad.data import import_images
 from fomoad.data.dataset import open_split
 from fomoad.data.image_folder import list_images
 from fomoad.data.info_file import read_info
+from fomoad.data.label_names import LabelNames
 from fomoad.errors import UserError
 
 
@@ -158,11 +159,11 @@ def test_good_images_alone_all_train(tmp_path: Path, inner: str) -> None:
 
 
 def test_given_name_of_good_parts(tmp_path: Path) -> None:
-    _save(tmp_path / "in" / "IO" / "a.png", 1)
+    _save(tmp_path / "in" / "Teil" / "a.png", 1)
     _save(tmp_path / "in" / "NIO" / "b.png", 2)
-    with pytest.raises(UserError, match=r"None of the folders .*\(IO, NIO\)"):
-        list_images(tmp_path / "in", 0.2)
-    listing = list_images(tmp_path / "in", 0.2, ["io"])
+    with pytest.raises(UserError, match=r"None of the folders .*\(NIO, Teil\)"):
+        list_images(tmp_path / "in", 0.2, LabelNames())
+    listing = list_images(tmp_path / "in", 0.2, LabelNames(normal=["teil"]))
     assert [entry.path.name for entry in listing.train] == ["a.png"]
     assert [entry.path.name for entry in listing.test] == ["b.png"]
 
@@ -237,3 +238,50 @@ def test_bad_arguments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 def test_size_of_both_forms() -> None:
     assert import_images.parse_size("96") == (96, 96)
     assert import_images.parse_size("128X96") == (128, 96)
+
+
+def test_groups_share_an_id_and_a_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two photos of each good part, three of a broken one that was photographed while it was good."""
+    folder = tmp_path / "in"
+    for seed, (part, photo) in enumerate((part, photo) for part in range(10) for photo in range(2)):
+        _save(folder / "good" / f"part{part}_{photo}.png", seed)
+    for photo in (2, 3):
+        _save(folder / "broken" / f"part7_{photo}.png", 50 + photo)
+    data = tmp_path / "data"
+    command = ["import", str(folder), "--data-directory", str(data), "--size", "32"]
+    assert main([*command, "--group-by", r"part(\d+)"]) == 0
+    assert "of 8 samples" in capsys.readouterr().out
+    ids = json.loads((data / "sample_id_details.json").read_text())
+    groups = {split: [name.split("part")[1][0] for name in _names(data, split)] for split in ids}
+    assert not set(groups["train"]) & set(groups["validation"])
+    assert "7" in groups["validation"]
+    by_group = {pair for split in ids for pair in zip(groups[split], ids[split], strict=True)}
+    assert len(by_group) == len({group for group, _ in by_group}) == len({number for _, number in by_group}) == 10
+    assert _array(data, "Y_split_train")[:, 1].tolist() == ids["train"]
+    assert open_split(data, "train", "-1..1", read_info(None, data)).ids == [str(number) for number in ids["train"]]
+
+
+def test_groups_that_were_not_given_are_hinted_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for part in range(8):
+        image = Image.fromarray(_save(tmp_path / "in" / f"part{part}_1.png", part))
+        image.point(lambda value: value // 2).save(tmp_path / "in" / f"part{part}_2.png")
+    import_images.run(tmp_path / "in", tmp_path / "data", (32, 32))
+    output = capsys.readouterr().out
+    assert "suggest 8 groups, such as part0_1.png and part0_2.png" in output
+    assert "16 of 16 training images are near-identical to another one" in output
+
+
+def test_samples_on_both_sides_are_warned_of(mvtec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written = import_images.run(mvtec, tmp_path / "data", (32, 32), group_by=r"(\d+)\.png")
+    assert (written.train_samples, written.shared_samples) == (5, 2)
+    assert "2 samples have images for training and for testing" in capsys.readouterr().out
+
+
+def test_a_label_map_says_which_folders_are_good_and_stays(tmp_path: Path) -> None:
+    _save(tmp_path / "in" / "teil" / "a.png", 1)
+    _save(tmp_path / "in" / "kaputt" / "b.png", 2)
+    (tmp_path / "map.json").write_text('{"Teil": "good"}')
+    command = ["import", str(tmp_path / "in"), "--data-directory", str(tmp_path / "data"), "--size", "32"]
+    assert main([*command, "--labels", str(tmp_path / "map.json")]) == 0
+    assert _names(tmp_path / "data", "train") == ["teil/a.png"]
+    assert json.loads((tmp_path / "data" / "labels.json").read_text()) == {"Teil": "no anomaly"}
