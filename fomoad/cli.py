@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final, NoReturn, Protocol
 
 import fomoad
-from fomoad.commands import import_images, predict, profile, sample_data, test, train
+from fomoad.commands import import_images, monitor, predict, profile, sample_data, test, train
 from fomoad.errors import UserError
 from fomoad.signals import supervise
 
@@ -32,8 +32,8 @@ class Command(Protocol):
     def declare(self, parser: argparse.ArgumentParser) -> None:
         """Declare the command's arguments."""
 
-    def run(self, arguments: argparse.Namespace) -> None:
-        """Run the command."""
+    def run(self, arguments: argparse.Namespace) -> int | None:
+        """Run the command, and return the exit code where it is not 0."""
 
 
 COMMANDS: Final[dict[str, Command]] = {
@@ -41,6 +41,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "test": test,
     "profile": profile,
     "predict": predict,
+    "monitor": monitor,
     "import": import_images,
     "sample-data": sample_data,
 }
@@ -64,12 +65,12 @@ def _fix_hash_seed() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit code: 0, or 1 after a sentence that says what is wrong."""
+    """Run one command and return the exit code: the command's, or 1 after a sentence that says what is wrong."""
     arguments = sys.argv[1:] if arguments is None else arguments
     _survive_any_locale()
     _quiet_libraries()
     try:
-        _run(list(arguments))
+        return _run(list(arguments))
     except UserError as error:
         print(f"fomoad: {error}", file=sys.stderr, flush=True)
         return USER_ERROR
@@ -87,13 +88,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"fomoad: {error}: mend that and run again.", file=sys.stderr, flush=True)
         return USER_ERROR
-    return 0
 
 
-def _run(arguments: list[str]) -> None:
+def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] not in COMMANDS:
         _overview().parse_args(arguments[:1])  # answers --help and --version, and refuses everything else
-        return
+        return 0
     command = COMMANDS[arguments[0]]
     parser = _Parser(prog=f"fomoad {arguments[0]}", description=command.HELP, allow_abbrev=False)
     command.declare(parser)
@@ -102,7 +102,7 @@ def _run(arguments: list[str]) -> None:
         parser.error(f"unknown arguments: {' '.join(unknown)}")
     if unknown:
         print(f"Ignoring unknown arguments: {' '.join(unknown)}", flush=True)
-    command.run(parsed)
+    return command.run(parsed) or 0
 
 
 def _overview() -> argparse.ArgumentParser:

@@ -1,0 +1,1 @@
+"""After training: watch what a deployed model sees, review what it flagged, and correct it."""
