@@ -16,8 +16,9 @@ from fomoad.data import dataset
 from fomoad.data.info_file import Info
 from fomoad.evaluation import image_metrics
 from fomoad.features import extractor
-from fomoad.scorers import gmm
+from fomoad.scorers.gmm import CAPACITIES
 from fomoad.scorers.standardisation import Moments, standardisation
+from fomoad.training.fit_gmm import fit_mixture
 
 CELLS = (3_000, 6_000, 12_000, 24_000)
 SEEDS = (1, 2, 3)
@@ -47,10 +48,10 @@ def main() -> None:
             for seed in SEEDS:
                 some = np.random.default_rng(seed).permutation(len(cells))[:count]
                 began = time.process_time()
-                places = some % scaling.places
-                standardise = scaling.whitened(places, cells[some])
-                scaled = standardise.at(places, cells[some])
-                scorer = gmm.fit(scaled, standardise, gmm.CAPACITIES["medium"], seed)
+                positions = some % scaling.positions
+                standardise = scaling.whitened(positions, cells[some])
+                scaled = standardise.at(positions, cells[some])
+                scorer = fit_mixture(scaled, standardise, CAPACITIES["medium"], seed)
                 seconds.append(time.process_time() - began)
                 scores = scorer.score(held).max(axis=(1, 2))
                 aurocs.append(image_metrics.auroc(image_metrics.operating_points(scores, test.anomalous)) or 0.0)

@@ -38,7 +38,9 @@ from fomoad.metadata import METADATA_FILE, AnomalyMetadata
 from fomoad.scorers import gmm
 from fomoad.scorers.standardisation import Moments, standardisation
 from fomoad.settings import TrainSettings
-from fomoad.training.fit import MAX_CELLS, fit_gmm, fit_patchcore
+from fomoad.training.fit_gmm import fit_mixture
+from fomoad.training.fitters import fitter
+from fomoad.training.sampling import MAX_CELLS
 from fomoad.training.train import build_features, train
 
 SIZE = 96
@@ -170,13 +172,7 @@ def measure_scorer(data: str, setting: str, directory: Path, settings: TrainSett
     held = _in_batches(extract, test.images)
     began = time.process_time()
     source = FeatureSource(train, extract, settings.memory_limit * 2**20)
-    if settings.scorer() == "gmm":
-        fit = fit_gmm(source, split.ids, gmm.CAPACITIES[settings.capacity], settings.seed)
-    else:
-        limit = settings.memory_limit * 2**20
-        fit = fit_patchcore(
-            source, split.ids, settings.sampling_ratio, settings.k, settings.seed, limit, settings.pool_size
-        )
+    fit = fitter(settings).fit(source, split.ids)
     seconds = time.process_time() - began
     grids = fit.scorer.score(held)
     counts = image_metrics.confusion(grids.max(axis=(1, 2)), test.anomalous, float(fit.train_scores.max()))
@@ -209,10 +205,10 @@ def measure_references(data: str, directory: Path, settings: TrainSettings, seed
     cells = fitted.reshape(-1, fitted.shape[-1])
     for seed in seeds:
         some = np.random.default_rng(seed).permutation(len(cells))[:MAX_CELLS]
-        places = some % scaling.places
-        standardise = scaling.whitened(places, cells[some])
-        scaled = standardise.at(places, cells[some])
-        scorer = gmm.fit(scaled, standardise, gmm.CAPACITIES[settings.capacity], seed)
+        positions = some % scaling.positions
+        standardise = scaling.whitened(positions, cells[some])
+        scaled = standardise.at(positions, cells[some])
+        scorer = fit_mixture(scaled, standardise, gmm.CAPACITIES[settings.capacity], seed)
         rows.append(Row(data, f"seed {seed}", "", *_areas(scorer.score(held), test)))
     return rows
 

@@ -22,9 +22,9 @@ from fomoad.data.info_file import Info
 from fomoad.data.samples import generate
 from fomoad.features import extractor
 from fomoad.features.store import FeatureSource
-from fomoad.scorers import gmm
 from fomoad.settings import TrainSettings
-from fomoad.training.fit import Fit, fit_gmm, fit_patchcore
+from fomoad.training.fit import Fit
+from fomoad.training.fitters import fitter
 from fomoad.training.thresholds import conformal
 from fomoad.training.train import build_features
 
@@ -102,10 +102,9 @@ def _measure(
 def fit_rows(settings: TrainSettings, features: np.ndarray, seed: int) -> Fit:
     """Fit a scorer to features as training does, each row a sample of its own."""
     source = FeatureSource(Rows(features), lambda rows: rows, 2**30)
-    groups = [str(row) for row in range(len(features))]
-    if settings.scorer() == "gmm":
-        return fit_gmm(source, groups, gmm.CAPACITIES[settings.capacity], seed)
-    return fit_patchcore(source, groups, settings.sampling_ratio, settings.k, seed, 2**30, settings.pool_size)
+    sample_ids = [str(row) for row in range(len(features))]
+    fit: Fit = fitter(settings.model_copy(update={"seed": seed, "memory_limit": 1024})).fit(source, sample_ids)
+    return fit
 
 
 def _print_table(scoring: str, flagged: dict[str, list[float | None]], images: int) -> None:

@@ -92,6 +92,9 @@ class AnomalyMetadata(Record):
     nominalThresholdScore: float = Field(description="The name that Edge Impulse's stock block uses.")  # noqa: N815
     threshold: Threshold
     scoring_function: Literal["gmm", "patchcore"]
+    scorer_size: int = Field(
+        0, description="Mixture components or memory bank entries; --max-flash may have lowered it."
+    )
     settings: dict[str, Any]
     backbone: BackboneInfo
     input: InputInfo

@@ -6,10 +6,9 @@ the bank (eq. 6), the bank a greedy k-center coreset of the training patches (al
 
 import functools
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import tensorflow as tf
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
@@ -17,13 +16,11 @@ from fomoad.coreset.neighbourhoods import FEW, Neighbourhoods
 from fomoad.scorers.standardisation import Standardisation
 from fomoad.scorers.steps import in_steps, step_of
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 Array = NDArray[np.float32]
 
-SLICE_BYTES: Final = 64 * 2**10
-"""The graph compares with so many bank entries at a time that their distances take about this much.
-
-A microcontroller's arena then does not grow with the bank, and elsewhere the distances stay in the cache.
-"""
 TILE_ROWS: Final = 256
 TILE_ENTRIES: Final = 1024
 """In NumPy, distances are computed in tiles of so many patches and entries, which stay in the cache."""
@@ -37,16 +34,21 @@ class PatchCoreScorer:
     """A memory bank. A patch's score is the mean Euclidean distance of its standardised features to the `k` nearest.
 
     A patch is `window` x `window` cells large, and a cell's score the highest of those of the patches that it is in:
-    R x C patches score R + window - 1 by C + window - 1 cells. `bank` (M, D) holds standardised features; `groups`
+    R x C patches score R + window - 1 by C + window - 1 cells. `bank` (M, D) holds standardised features; `samples`
     (M,) numbers the training sample that each entry was taken from. Standardised features are centred, which keeps
     the products that distances are made of small and so exact.
     """
 
     standardise: Standardisation
     bank: Array
-    groups: NDArray[np.int64]
+    samples: NDArray[np.int64]
     k: int
     window: int = 1
+
+    @property
+    def size(self) -> int:
+        """How many entries the memory bank has."""
+        return len(self.bank)
 
     @property
     def constant_steps(self) -> tuple[float, ...]:
@@ -54,7 +56,7 @@ class PatchCoreScorer:
 
         The graph's kernels hold -2 times the bank.
         """
-        return step_of(self.standardise.mixing), 2 * step_of(self.bank)
+        return step_of(self.standardise.whitening_matrix), 2 * step_of(self.bank)
 
     def rounded(self) -> "PatchCoreScorer":
         """The scorer whose bank is rounded to whole steps of what its largest value is 127 of, for int8."""
@@ -68,7 +70,7 @@ class PatchCoreScorer:
         highest: Array = sliding_window_view(around, (1, self.window, self.window)).max(axis=(-3, -2, -1))
         return highest
 
-    def held_out_scores(self, features: Array, groups: NDArray[np.int64]) -> Array:
+    def held_out_scores(self, features: Array, samples: NDArray[np.int64]) -> Array:
         """The highest score (n,) of each image, given features (n, R, C, D) and the sample (n,) it is of.
 
         Entries taken from an image's own sample are passed over, as if it had never been seen: an entry is at
@@ -79,7 +81,7 @@ class PatchCoreScorer:
         """
         images, count = len(features), features.shape[1] * features.shape[2]
         patches = self.standardise(features).reshape(images * count, features.shape[-1])
-        owners = groups.repeat(count)
+        owners = samples.repeat(count)
         if len(self.bank) <= FEW:
             every: Array = self._nearest(patches, EVERY, owners).reshape(images, count).max(axis=1)
             return every
@@ -95,31 +97,11 @@ class PatchCoreScorer:
             np.maximum.at(highest, rows // count, self._nearest(patches[rows], EVERY, owners[rows]))
             start, stop = stop, 2 * stop
 
-    def graph(self, features: tf.Tensor, slice_bytes: int = SLICE_BYTES) -> tf.Tensor:
-        """The same as TensorFlow operations, (N, R, C, D) to (N, rows, columns).
+    def graph(self, features: "tf.Tensor") -> "tf.Tensor":
+        """The same as TensorFlow operations, (N, R, C, D) to (N, rows, columns)."""
+        from fomoad.scorers.patchcore_graph import graph
 
-        For k = 1 the bank is taken in slices with a running minimum, and only operations that TFLite Micro has
-        are used. Larger k need the whole row of distances, and TopK.
-        """
-        scaled = self.standardise.graph(features)
-        own = tf.reduce_sum(tf.square(scaled), axis=-1)
-        if self.k > 1:
-            nearest = -tf.math.top_k(-self._squared_without_own(scaled, self.bank), self.k, sorted=False).values
-            return self._highest(tf.reduce_mean(tf.sqrt(tf.nn.relu(nearest + own[..., None])), axis=-1))
-        size = max(1, slice_bytes // (4 * features.shape[1] * features.shape[2]))
-        lowest = None
-        for start in range(0, len(self.bank), size):
-            squared = self._squared_without_own(scaled, self.bank[start : start + size])
-            least = tf.reduce_min(squared, axis=-1)
-            lowest = least if lowest is None else tf.minimum(lowest, least)
-        return self._highest(tf.sqrt(tf.nn.relu(lowest + own)))
-
-    def _highest(self, scores: tf.Tensor) -> tf.Tensor:
-        """The scores (N, rows, columns) of cells, given those of patches (N, R, C), none of which is below 0."""
-        if self.window == 1:
-            return scores
-        around = tf.pad(scores, [[0, 0], *[[self.window - 1, self.window - 1]] * 2])
-        return tf.nn.max_pool2d(around[..., None], self.window, 1, "VALID")[..., 0]
+        return graph(self, features)
 
     def _bounds(self, patches: Array, owners: NDArray[np.int64]) -> Array:
         """Upper bounds (n,) of the scores of scaled patches (n, D): their scores by a neighbourhood of the bank."""
@@ -144,8 +126,8 @@ class PatchCoreScorer:
 
         With `owners` (n,), the samples that the patches are of, a sample's own entries are passed over.
         """
-        bank, groups, norms = self.bank[entries], self.groups[entries], self._norms[entries]
-        rows, own = _same(owners, groups) if owners is not None else (np.empty(0, np.int64),) * 2
+        bank, samples, norms = self.bank[entries], self.samples[entries], self._norms[entries]
+        rows, own = _same(owners, samples) if owners is not None else (np.empty(0, np.int64),) * 2
         nearest = np.empty(len(patches), np.float32)
         buffer = np.empty(TILE_ROWS * TILE_ENTRIES, np.float32)
         for start in range(0, len(patches), TILE_ROWS):
@@ -164,17 +146,11 @@ class PatchCoreScorer:
             nearest[start : start + TILE_ROWS] = np.sqrt(np.maximum(least, 0)).mean(axis=1)
         return nearest
 
-    @staticmethod
-    def _squared_without_own(scaled: tf.Tensor, bank: Array) -> tf.Tensor:
-        """Squared distances less the patch's own squared norm, as a 1x1 convolution."""
-        kernel = tf.constant(-2 * bank.T[None, None])
-        return tf.nn.bias_add(tf.nn.conv2d(scaled, kernel, 1, "VALID"), tf.constant((bank**2).sum(axis=1)))
 
-
-def _same(owners: NDArray[np.int64], groups: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """All pairs of equal numbers: their places in `owners` (n,) and in `groups` (m,)."""
-    order = np.argsort(groups, kind="stable")
-    starts, ends = (np.searchsorted(groups[order], owners, side) for side in ("left", "right"))
+def _same(owners: NDArray[np.int64], samples: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """All pairs of equal numbers: their positions in `owners` (n,) and in `samples` (m,)."""
+    order = np.argsort(samples, kind="stable")
+    starts, ends = (np.searchsorted(samples[order], owners, side) for side in ("left", "right"))
     counts = ends - starts
     within = np.arange(counts.sum()) - (np.cumsum(counts) - counts).repeat(counts)
     return np.arange(len(owners)).repeat(counts), order[starts.repeat(counts) + within]

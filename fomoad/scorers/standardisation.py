@@ -1,9 +1,9 @@
-"""Features of like weight: scaled place by place, then half whitened.
+"""Features of like weight: scaled position by position, then half whitened.
 
-What is usual differs from place to place: at the borders, where padding shows, and wherever a part always has an
-edge. PaDiM (Defard et al., ICPR 2021, section III-B) fits one Gaussian per place; here the places share one scoring
-function, and only the scale is theirs. Few images say little about a place, so its mean and variance are drawn
-towards those of the whole image.
+What is usual differs from position to position: at the borders, where padding shows, and wherever a part always has
+an edge. PaDiM (Defard et al., ICPR 2021, section III-B) fits one Gaussian per position; here the positions share one
+scoring function, and only the scale is theirs. Few images say little about a position, so its mean and variance are
+drawn towards those of the whole image.
 
 Features that vary together would count many times over in a distance. Whitening (ZCA: Kessy, Lewin and Strimmer,
 The American Statistician 2018) takes that away, but lifts noise in directions in which good parts hardly vary to
@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from fomoad.scorers.steps import in_steps
@@ -28,13 +27,11 @@ FLOOR: Final = 0.3
 A feature that hardly varies on good parts would else turn a rounding error into a distance.
 """
 PRIOR_IMAGES: Final = 10
-"""How many images the whole image's mean and variance count for, beside a place's own."""
+"""How many images the whole image's mean and variance count for, beside a position's own."""
 WHITENING: Final = 0.5
 """How much of the features' correlation is taken away: 0 none, 1 all."""
 WHITENING_FLOOR: Final = 0.01
 """Added to the variances of all directions, in units of their mean: the smallest are not known well."""
-SLICE: Final = 64
-"""Columns of a matrix that a graph multiplies with at a time: a microcontroller's memory holds but one slice."""
 
 
 @dataclass(frozen=True)
@@ -57,62 +54,53 @@ class Moments:
 
 @dataclass(frozen=True)
 class Standardisation:
-    """(x `gain` + `offset`) `mixing`: `gain` and `offset` (rows, columns, D), `mixing` (D, D) symmetric."""
+    """(x `gain` + `offset`) `whitening_matrix`.
+
+    `gain` and `offset` are (rows, columns, D), `whitening_matrix` is (D, D) and symmetric.
+    """
 
     gain: Array
     offset: Array
-    mixing: Array
+    whitening_matrix: Array
 
     @property
-    def places(self) -> int:
-        """How many places an image has."""
+    def positions(self) -> int:
+        """How many positions an image has."""
         return self.gain[..., 0].size
 
     def __call__(self, features: Array) -> Array:
         """Standardise features (..., rows, columns, D)."""
-        mixed: Array = (features * self.gain + self.offset) @ self.mixing
-        return mixed
+        whitened: Array = (features * self.gain + self.offset) @ self.whitening_matrix
+        return whitened
 
-    def at(self, places: NDArray[np.int64], features: Array) -> Array:
-        """Standardise features (n, D) that were taken at `places` (n,), counted row by row."""
-        mixed: Array = self._scaled_at(places, features) @ self.mixing
-        return mixed
-
-    def graph(self, features: tf.Tensor) -> tf.Tensor:
-        """The same as TensorFlow operations, (N, rows, columns, D) to (N, rows, columns, D)."""
-        scaled = features * tf.constant(self.gain) + tf.constant(self.offset)
-        return products(scaled, self.mixing)
+    def at(self, positions: NDArray[np.int64], features: Array) -> Array:
+        """Standardise features (n, D) that were taken at `positions` (n,), counted row by row."""
+        whitened: Array = self._scaled_at(positions, features) @ self.whitening_matrix
+        return whitened
 
     def rounded(self) -> "Standardisation":
-        """The standardisation whose `mixing` is rounded to whole steps, for int8."""
-        return replace(self, mixing=in_steps(self.mixing))
+        """The standardisation whose `whitening_matrix` is rounded to whole steps, for int8."""
+        return replace(self, whitening_matrix=in_steps(self.whitening_matrix))
 
-    def whitened(self, places: NDArray[np.int64], features: Array) -> "Standardisation":
-        """The standardisation that scales like this one, then half whitens by features (n, D) from `places` (n,)."""
-        scaled = self._scaled_at(places, features).astype(np.float64)
+    def whitened(self, positions: NDArray[np.int64], features: Array) -> "Standardisation":
+        """The standardisation that scales like this one, then half whitens by features (n, D) from `positions` (n,)."""
+        scaled = self._scaled_at(positions, features).astype(np.float64)
         centred = scaled - scaled.mean(axis=0)
         covariance = centred.T @ centred / len(centred)
         variances, directions = np.linalg.eigh(covariance)
         variances = np.maximum(variances, 0) / max(float(variances.mean()), 1e-12) + WHITENING_FLOOR
-        mixing = (directions * variances ** (-WHITENING / 2)) @ directions.T
-        return replace(self, mixing=mixing.astype(np.float32))
+        whitening_matrix = (directions * variances ** (-WHITENING / 2)) @ directions.T
+        return replace(self, whitening_matrix=whitening_matrix.astype(np.float32))
 
-    def _scaled_at(self, places: NDArray[np.int64], features: Array) -> Array:
+    def _scaled_at(self, positions: NDArray[np.int64], features: Array) -> Array:
         dimensions = features.shape[-1]
         gain, offset = self.gain.reshape(-1, dimensions), self.offset.reshape(-1, dimensions)
-        scaled: Array = features * gain[places] + offset[places]
+        scaled: Array = features * gain[positions] + offset[positions]
         return scaled
 
 
-def products(features: tf.Tensor, matrix: Array) -> tf.Tensor:
-    """Features (N, rows, columns, D) times a matrix (D, M), slice by slice, as TensorFlow operations."""
-    slices = [matrix[:, start : start + SLICE] for start in range(0, matrix.shape[1], SLICE)]
-    found = [tf.nn.conv2d(features, tf.constant(each[None, None]), 1, "VALID") for each in slices]
-    return found[0] if len(found) == 1 else tf.concat(found, axis=-1)
-
-
 def standardisation(moments: Moments) -> Standardisation:
-    """The standardisation of features with these moments: scaled, not mixed."""
+    """The standardisation of features with these moments: scaled, not whitened."""
     weight = moments.count / (moments.count + PRIOR_IMAGES)
     mean = moments.total / moments.count
     centre = _blend(weight, mean)
@@ -120,11 +108,11 @@ def standardisation(moments: Moments) -> Standardisation:
     deviation = np.sqrt(_blend(weight, variance + (mean - centre) ** 2))
     floor = max(FLOOR * float(np.sqrt(np.mean(deviation**2))), 1e-12)
     gain = 1 / np.maximum(deviation, floor)
-    unmixed = np.eye(gain.shape[-1], dtype=np.float32)
-    return Standardisation(gain.astype(np.float32), (-centre * gain).astype(np.float32), unmixed)
+    unwhitened = np.eye(gain.shape[-1], dtype=np.float32)
+    return Standardisation(gain.astype(np.float32), (-centre * gain).astype(np.float32), unwhitened)
 
 
 def _blend(weight: float, local: NDArray[Any]) -> NDArray[Any]:
-    """A place's values (rows, columns, D) with `weight`, those of the whole image with the rest."""
+    """A position's values (rows, columns, D) with `weight`, those of the whole image with the rest."""
     blended: NDArray[Any] = weight * local + (1 - weight) * local.mean(axis=(0, 1))
     return blended

@@ -1,33 +1,13 @@
-"""Image in, score grid out: a backbone, its features and a scorer as one function."""
+"""Image in, anomaly map out: a backbone, its features and a scorer as one function."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from fomoad.backbones.graph import Ranges
 from fomoad.features.pooling import Features
-
-Array = NDArray[np.float32]
-
-
-class Scorer(Protocol):
-    """The contract of a scoring function: the same computation twice, scores never below 0.
-
-    Large constants of an int8 model's graph are made of whole steps of one of the sizes `constant_steps`.
-    """
-
-    @property
-    def constant_steps(self) -> tuple[float, ...]:
-        """Sizes of steps."""
-
-    def score(self, features: Array) -> Array:
-        """Scores (N, rows, columns) of features (N, rows, columns, D)."""
-
-    def graph(self, features: tf.Tensor) -> tf.Tensor:
-        """Scores (N, rows, columns) of features (N, rows, columns, D), as TensorFlow operations."""
+from fomoad.scorers.scorer import Scorer
 
 
 @dataclass(frozen=True)
@@ -45,7 +25,7 @@ class Detector:
     highest_score: float | None = None
 
     def graph(self, images: tf.Tensor) -> tf.Tensor:
-        """Score grids (N, rows, columns) of images (N, height, width, channels)."""
+        """Anomaly maps (N, rows, columns) of images (N, height, width, channels)."""
         scores = self.scorer.graph(self.features.graph(images, self.ranges))
         if self.divisor != 1.0:
             scores = scores * np.float32(1 / self.divisor)

@@ -38,7 +38,7 @@ class Model:
 def convert_float(settings: TrainSettings, images: Images, features: Features, fit: Fit) -> dict[str, Model]:
     """Convert a fit to the float32 formats, and measure the TFLite model meanwhile."""
     divisor = score_divisor(settings, suggested_threshold(settings, fit))
-    decided = decide(settings, fit, lambda scores: scores / divisor)
+    chosen = file_thresholds(settings, fit, lambda scores: scores / divisor)
     exported = Exported(Detector(features, fit.scorer, divisor).graph, images.shape)
     image = TensorInfo(shape=[1, *images.shape], dtype="float32")
     scores = TensorInfo(shape=[1, *exported.grid], dtype="float32")
@@ -47,7 +47,7 @@ def convert_float(settings: TrainSettings, images: Images, features: Features, f
         for name, convert in _FLOAT_CONVERSIONS.items():
             with step(f"Converting to {name}"):
                 content = convert(exported)
-            models[name] = Model(content, model_record(content, image, scores, decided))
+            models[name] = Model(content, model_record(content, image, scores, chosen))
             if name == tflite.FLOAT_FILE:
                 measured = beside.submit(measure, name, content)
         with step(f"Measuring what {tflite.FLOAT_FILE} asks of a device"):
@@ -71,11 +71,11 @@ def measure(name: str, content: bytes) -> Profile:
     return measured
 
 
-def decide(settings: TrainSettings, fit: Fit, as_put_out: Callable[[Array], Array]) -> Threshold:
-    """Thresholds for a model file whose output turns the scorer's scores into `as_put_out(scores)`."""
-    return thresholds.decide(
-        as_put_out(fit.train_scores),
-        as_put_out(fit.held_out_scores),
+def file_thresholds(settings: TrainSettings, fit: Fit, output_transform: Callable[[Array], Array]) -> Threshold:
+    """Thresholds for a model file whose output turns the scorer's scores into `output_transform(scores)`."""
+    return thresholds.choose(
+        output_transform(fit.train_scores),
+        output_transform(fit.held_out_scores),
         settings.threshold_method,
         settings.false_positive_rate,
     )
@@ -83,7 +83,7 @@ def decide(settings: TrainSettings, fit: Fit, as_put_out: Callable[[Array], Arra
 
 def suggested_threshold(settings: TrainSettings, fit: Fit) -> float:
     """The threshold to use, in the scorer's own units."""
-    return decide(settings, fit, lambda scores: scores).suggested
+    return file_thresholds(settings, fit, lambda scores: scores).suggested
 
 
 def score_divisor(settings: TrainSettings, suggested: float) -> float:

@@ -1,7 +1,6 @@
 """Scores of good images to a threshold."""
 
 import math
-from collections.abc import Sequence
 from typing import Final, Literal
 
 import numpy as np
@@ -34,15 +33,7 @@ def conformal(scores: NDArray[np.float32], rate: float) -> ConformalThreshold:
     return ConformalThreshold(false_positive_rate=rate, threshold=above, images_needed=needed)
 
 
-def folds(groups: Sequence[str], count: int, seed: int) -> NDArray[np.int64]:
-    """A fold number (n,) from 0 for each image; images of one group share theirs, and folds are of like size."""
-    unique, inverse = np.unique(np.asarray(groups), return_inverse=True)
-    shuffled = np.random.default_rng(seed).permutation(len(unique))
-    numbers: NDArray[np.int64] = (shuffled % min(count, len(unique)))[inverse].astype(np.int64)
-    return numbers
-
-
-def decide(
+def choose(
     train_scores: NDArray[np.float32], held_out_scores: NDArray[np.float32], method: Method, rate: float
 ) -> Threshold:
     """The threshold to use, and those to choose from.

@@ -17,10 +17,12 @@ from fomoad.data import dataset
 from fomoad.data.dataset import Images, Split
 from fomoad.data.info_file import read_info
 from fomoad.data.label_names import LABELS_FILE, LabelNames, anomalous_flags, kept_label_names, only_unknown
+from fomoad.device.profile import Profile
 from fomoad.errors import UserError
 from fomoad.export import output_directory, tflite
+from fomoad.features.extractor import extractor
 from fomoad.features.pooling import STOCK_POOLING, Features, Pooling
-from fomoad.features.store import check_work_directory
+from fomoad.features.store import FeatureSource, check_work_directory
 from fomoad.metadata import (
     METADATA_FILE,
     AnomalyMetadata,
@@ -29,10 +31,12 @@ from fomoad.metadata import (
     InputInfo,
     ModelFile,
 )
-from fomoad.progress import log, track
+from fomoad.progress import log, step, track
 from fomoad.settings import TrainSettings
-from fomoad.training.int8 import train_within_limits
-from fomoad.training.model_files import convert_float
+from fomoad.training import fitters
+from fomoad.training.fit import Fit
+from fomoad.training.int8 import convert_int8, round_network
+from fomoad.training.model_files import Model, convert_float, measure
 
 Array = NDArray[np.float32]
 
@@ -74,12 +78,62 @@ def train_models(
     weights = load.find_weights(settings.backbone, settings.weights, settings.weights_resolution)
     log(f"Backbone {settings.backbone} with weights: {weights.origin}")
     features = build_features(settings, images, weights)
-    settings, fit, int8_model = train_within_limits(settings, split, images, features, work_directory)
+    fit, int8_model = fit_within_limits(settings, split, images, features, work_directory)
     models = convert_float(settings, images, features, fit) | {tflite.INT8_FILE: int8_model}
     records = {name: model.record for name, model in models.items()}
-    metadata = _metadata(settings, split, images, weights, features, records)
+    metadata = _metadata(settings, split, images, weights, features, fit, records)
     contents = {name: model.content for name, model in models.items()}
     return contents | {METADATA_FILE: metadata.model_dump_json(indent=2).encode() + b"\n"}
+
+
+def fit_within_limits(
+    settings: TrainSettings, split: Split, images: Images, features: Features, work_directory: Path | None
+) -> tuple[Fit, Model]:
+    """Fit in float32 and int8, with a smaller memory bank where the int8 model would not fit into the flash.
+
+    Features that are too many for the memory are stored in the work directory meanwhile (see FeatureSource).
+
+    Returns the float32 fit and the int8 model. Raises UserError where the limits cannot be kept.
+    """
+    memory_limit = settings.memory_limit * 2**20
+    fitter = fitters.fitter(settings)
+    with step("Compiling the backbone"):
+        source = FeatureSource(images, extractor(features), memory_limit, work_directory)
+    fit = fitter.fit(source, split.ids)
+    rounded, ranges = round_network(settings, images, features)
+    with step("Converting the backbone to int8"):
+        int8_source = FeatureSource(images, extractor(rounded, ranges), memory_limit, work_directory)
+    while True:
+        int8_fit = fitter.refit(int8_source, split.ids, fit)
+        model = convert_int8(settings, rounded, ranges, images.shape, fit, int8_fit)
+        with step(f"Measuring what {tflite.INT8_FILE} asks of a device"):
+            model.record.profile = measure(tflite.INT8_FILE, model.content)
+        excess = excess_bytes(settings, model.record.profile)
+        if excess <= 0:
+            return fit, model
+        smaller = fitter.shrink(source, split.ids, fit, excess)
+        if smaller is None:
+            raise UserError(
+                f"The int8 model takes {model.record.profile.flash_bytes} bytes of flash, --max-flash allows "
+                f"{settings.max_flash}, and a smaller scoring function would not do: use a narrower backbone or, for "
+                "the mixture, a lower --capacity."
+            )
+        fit = smaller
+
+
+def excess_bytes(settings: TrainSettings, measured: Profile) -> int:
+    """How many bytes of flash the int8 model takes more than allowed, 0 or less where it fits.
+
+    Raises UserError where its arena is too large.
+    """
+    if settings.max_ram and measured.arena_bytes is not None and measured.arena_bytes > settings.max_ram:
+        raise UserError(
+            f"The int8 model needs an arena of {measured.arena_bytes} bytes, --max-ram allows {settings.max_ram}: "
+            "train with smaller images or a narrower backbone."
+        )
+    if settings.max_ram and measured.arena_bytes is None:
+        log(f"Warning: --max-ram cannot be checked: {measured.not_measured}.")
+    return measured.flash_bytes - settings.max_flash if settings.max_flash else 0
 
 
 def build_features(settings: TrainSettings, images: Images, weights: Weights) -> Features:
@@ -156,6 +210,7 @@ def _metadata(
     images: Images,
     weights: Weights,
     features: Features,
+    fit: Fit,
     models: dict[str, ModelFile],
 ) -> AnomalyMetadata:
     thresholds = models[tflite.FLOAT_FILE].threshold
@@ -166,6 +221,7 @@ def _metadata(
         nominalThresholdScore=thresholds.max_train,
         threshold=thresholds,
         scoring_function=settings.scorer(),
+        scorer_size=fit.scorer.size,
         settings=settings.model_dump(),
         backbone=BackboneInfo(
             name=settings.backbone,

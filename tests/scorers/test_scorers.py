@@ -7,10 +7,12 @@ from scipy.linalg import fractional_matrix_power
 from scipy.spatial.distance import cdist
 from sklearn.mixture import GaussianMixture
 
-from fomoad.scorers import gmm
-from fomoad.scorers.gmm import GmmScorer
+from fomoad.scorers.gmm import CAPACITIES, GmmScorer
 from fomoad.scorers.patchcore import PatchCoreScorer
+from fomoad.scorers.patchcore_graph import graph as patchcore_graph
 from fomoad.scorers.standardisation import FLOOR, WHITENING_FLOOR, Moments, Standardisation, standardisation
+from fomoad.scorers.standardisation_graph import standardise as standardise_graph
+from fomoad.training.fit_gmm import fit_mixture, refit_mixture
 
 RANDOM = np.random.default_rng(3)
 CELLS = (RANDOM.standard_normal((2000, 24)) @ RANDOM.standard_normal((24, 24))).astype(np.float32) + 4
@@ -37,7 +39,9 @@ def scaled(cells: np.ndarray) -> tuple[Standardisation, np.ndarray]:
 def mixture(cells: np.ndarray, components: int, seed: int, start: GmmScorer | None = None) -> GmmScorer:
     """A mixture fitted to cells of one place."""
     standardise, features = scaled(cells)
-    return gmm.fit(features, standardise, components, seed, start)
+    if start is not None:
+        return refit_mixture(features, standardise, start)
+    return fit_mixture(features, standardise, components, seed)
 
 
 def test_gmm_scores_are_scikit_learn_s_likelihoods_standardised() -> None:
@@ -60,7 +64,7 @@ def test_gmm_finds_the_clusters_that_are_there() -> None:
     centres = np.where(RANDOM.random((3000, 1)) < 0.5, -10, 10)
     cells = (centres + RANDOM.standard_normal((3000, 5))).astype(np.float32)
     unmixed = standardisation(Moments.of(at_one_place(cells)))
-    scorer = gmm.fit(unmixed(at_one_place(cells))[:, 0, 0], unmixed, 2, seed=0)
+    scorer = fit_mixture(unmixed(at_one_place(cells))[:, 0, 0], unmixed, 2, seed=0)
     between = scorer.score(np.zeros((1, 1, 1, 5), np.float32)).item()
     assert between > 3 * np.quantile(scorer.score(at_one_place(cells)), 0.99)
 
@@ -82,12 +86,12 @@ def test_gmm_of_few_cells_has_few_components() -> None:
     assert len(mixture(CELLS[:4], 64, seed=1).weights) == 1
 
 
-@pytest.mark.parametrize("components", gmm.CAPACITIES.values())
+@pytest.mark.parametrize("components", CAPACITIES.values())
 def test_gmm_graph_computes_the_same(components: int) -> None:
     """At any distance from the training cells, without overflow, on a grid whose places differ."""
     grids = CELLS[:1980].reshape(-1, 6, 10, 24) * np.linspace(0.5, 2, 60, dtype=np.float32).reshape(6, 10, 1)
     standardise = standardisation(Moments.of(grids)).whitened(np.arange(1980) % 60, grids.reshape(-1, 24))
-    scorer = gmm.fit(standardise(grids).reshape(-1, 24), standardise, components, seed=2)
+    scorer = fit_mixture(standardise(grids).reshape(-1, 24), standardise, components, seed=2)
     features = np.concatenate([CELLS[:60], FAR, FAR[:20] * 1000]).reshape(2, 6, 10, -1)
     scores = scorer.graph(tf.constant(features)).numpy()
     assert scores.shape == (2, 6, 10)
@@ -105,7 +109,9 @@ def patchcore(k: int, entries: int = 150, window: int = 1) -> PatchCoreScorer:
 def brute_force(scorer: PatchCoreScorer, features: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """Mean of the k smallest Euclidean distances, in float64."""
     standardised = features.astype(np.float64) * scorer.standardise.gain[0, 0] + scorer.standardise.offset[0, 0]
-    distances = np.sort(cdist(standardised @ scorer.standardise.mixing, scorer.bank[kept].astype(np.float64)), axis=1)
+    distances = np.sort(
+        cdist(standardised @ scorer.standardise.whitening_matrix, scorer.bank[kept].astype(np.float64)), axis=1
+    )
     return distances[:, : scorer.k].mean(axis=1)
 
 
@@ -129,7 +135,7 @@ def test_held_out_scores_pass_over_the_image_s_own_entries(k: int, entries: int)
     images = np.concatenate([CELLS[20:30], CELLS[-140:], FAR[:10], CELLS[:10]]).reshape(-1, 2, 5, CELLS.shape[1])
     groups = np.array([2, *range(3, 2 + len(images))])
     expected = [
-        brute_force(scorer, image.reshape(10, -1), scorer.groups != group).max()
+        brute_force(scorer, image.reshape(10, -1), scorer.samples != group).max()
         for image, group in zip(images, groups, strict=True)
     ]
     assert expected[0] > 0.5
@@ -159,7 +165,7 @@ def test_patchcore_graph_computes_the_same(k: int, entries_at_a_time: int) -> No
     """However the bank of 150 is sliced."""
     scorer = patchcore(k)
     features = np.concatenate([CELLS[-50:], FAR[:10]]).reshape(1, 6, 10, -1)
-    close(scorer.graph(tf.constant(features), entries_at_a_time * 4 * 60).numpy(), scorer.score(features))
+    close(patchcore_graph(scorer, tf.constant(features), entries_at_a_time * 4 * 60).numpy(), scorer.score(features))
 
 
 def test_standardisation_is_each_place_s_own() -> None:
@@ -186,27 +192,27 @@ def test_half_whitening_takes_the_fourth_root_of_the_covariance(dimensions: int)
     covariance = np.cov(scaling(images).reshape(-1, dimensions).astype(np.float64).T)
     floor = WHITENING_FLOOR * np.eye(dimensions)
     expected = fractional_matrix_power(covariance / np.trace(covariance) * dimensions + floor, -0.25)
-    np.testing.assert_allclose(whitening.mixing, expected, atol=1e-3)
-    np.testing.assert_allclose(whitening.graph(tf.constant(images)).numpy(), whitening(images), atol=1e-3)
+    np.testing.assert_allclose(whitening.whitening_matrix, expected, atol=1e-3)
+    np.testing.assert_allclose(standardise_graph(whitening, tf.constant(images)).numpy(), whitening(images), atol=1e-3)
 
 
-def test_rounded_mixing_is_made_of_127_steps() -> None:
+def test_a_rounded_whitening_matrix_is_made_of_127_steps() -> None:
     """And differs from the exact one by half a step at most."""
     standardise, _ = scaled(CELLS)
-    step = np.abs(standardise.mixing).max() / 127
-    steps = standardise.rounded().mixing / step
+    step = np.abs(standardise.whitening_matrix).max() / 127
+    steps = standardise.rounded().whitening_matrix / step
     np.testing.assert_allclose(steps, np.round(steps), atol=1e-3)
     assert np.abs(steps).max() == pytest.approx(127)
-    assert np.abs(steps - standardise.mixing / step).max() < 0.501
+    assert np.abs(steps - standardise.whitening_matrix / step).max() < 0.501
 
 
 def test_a_single_cell_is_whitened_and_rounded_without_a_division_by_zero() -> None:
     """It varies in nothing, so that nothing is mixed; a mixture of it knows but one cell."""
     cell = CELLS[:1]
     standardise = standardisation(Moments.of(at_one_place(CELLS))).whitened(np.zeros(1, np.int64), cell)
-    np.testing.assert_allclose(standardise.mixing / standardise.mixing[0, 0], np.eye(24), atol=1e-6)
-    start = gmm.fit(standardise.at(np.zeros(1, np.int64), cell), standardise, 4, seed=1)
-    again = gmm.fit(standardise.at(np.zeros(1, np.int64), cell), standardise, 4, seed=1, start=start)
+    np.testing.assert_allclose(standardise.whitening_matrix / standardise.whitening_matrix[0, 0], np.eye(24), atol=1e-6)
+    start = fit_mixture(standardise.at(np.zeros(1, np.int64), cell), standardise, 4, seed=1)
+    again = refit_mixture(standardise.at(np.zeros(1, np.int64), cell), standardise, start)
     assert np.isfinite(again.score(at_one_place(CELLS[:9]))).all()
 
 

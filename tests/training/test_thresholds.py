@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fomoad.errors import UserError
-from fomoad.training.thresholds import conformal, decide, folds
+from fomoad.training.thresholds import choose, conformal
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.05, 0.01])
@@ -32,31 +32,20 @@ def test_equal_scores_do_not_break_the_promise() -> None:
     assert np.float32(0.25) < np.float32(result.threshold)
 
 
-def test_folds_keep_a_sample_together() -> None:
-    """Rows of one sample share a fold, every fold is used, and the seed decides."""
-    groups = [str(sample // 3) for sample in range(60)]
-    numbers = folds(groups, 5, 1)
-    assert set(numbers) == set(range(5))
-    for group in set(groups):
-        assert len({fold for fold, other in zip(numbers, groups, strict=True) if other == group}) == 1
-    assert (numbers == folds(groups, 5, 1)).all()
-    assert (numbers != folds(groups, 5, 2)).any()
-
-
-def test_decide_chooses_by_method() -> None:
+def test_the_method_chooses_the_threshold() -> None:
     """max takes the highest training score, conformal the threshold of its rate."""
     train, held_out = np.linspace(0, 1, 50, dtype=np.float32), np.linspace(0, 2, 50, dtype=np.float32)
-    highest = decide(train, held_out, "max", 0.05)
+    highest = choose(train, held_out, "max", 0.05)
     assert highest.suggested == highest.max_train == 1
     assert [c.false_positive_rate for c in highest.conformal] == [0.1, 0.05, 0.01]
     assert highest.conformal[2].threshold is None
     assert highest.conformal[2].images_needed == 99
-    chosen = decide(train, held_out, "conformal", 0.2)
+    chosen = choose(train, held_out, "conformal", 0.2)
     assert chosen.suggested == chosen.conformal[0].threshold
     assert chosen.conformal[0].false_positive_rate == 0.2
     # 51 * 0.8 = 40.8: just above the 41st smallest of 50
     assert chosen.suggested == pytest.approx(np.sort(held_out)[40])
     with pytest.raises(UserError, match="at least 99 training images"):
-        decide(train, held_out, "conformal", 0.01)
+        choose(train, held_out, "conformal", 0.01)
     with pytest.raises(UserError, match="alike"):
-        decide(np.zeros(9, np.float32), held_out, "max", 0.05)
+        choose(np.zeros(9, np.float32), held_out, "max", 0.05)

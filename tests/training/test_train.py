@@ -22,10 +22,10 @@ from fomoad.features.extractor import extractor
 from fomoad.features.store import FeatureSource
 from fomoad.inference.model import load_model
 from fomoad.metadata import AnomalyMetadata
-from fomoad.scorers import gmm
 from fomoad.settings import TrainSettings
+from fomoad.training import fitters
 from fomoad.training.detector import Detector
-from fomoad.training.fit import fit_gmm, fit_patchcore
+from fomoad.training.fit_patchcore import PatchCoreFitter
 from fomoad.training.train import build_features
 
 SHAPES = [(32, 32, 3), (96, 96, 3), (160, 160, 1), (100, 100, 1), (72, 104, 3)]
@@ -59,17 +59,16 @@ def test_every_format_agrees_with_the_reference(
     """TFLite, ONNX and SavedModel against features and scorer in NumPy, on images near and far from training."""
     images_of_training = textures(40, shape, 0)
     write_data(tmp_path / "data", images_of_training)
-    settings = TrainSettings(scoring_function=scoring, capacity="low", layers=3, weights=str(random_weights))
+    settings = TrainSettings(
+        scoring_function=scoring, capacity="low", layers=3, sampling_ratio=0.05, weights=str(random_weights)
+    )
     opened = dataset.open_split(tmp_path / "data", "train", "-1..1", Info()).images
     assert opened is not None
     features = build_features(settings, opened, Weights("random", random_weights))
     extract = extractor(features)
     source = FeatureSource(opened, extract, 2**29)
-    groups = [str(row) for row in range(40)]
-    if scoring == "gmm":
-        scorer = fit_gmm(source, groups, gmm.CAPACITIES["low"], 1).scorer
-    else:
-        scorer = fit_patchcore(source, groups, 0.05, 1, 1, 2**29, settings.pool_size).scorer
+    sample_ids = [str(row) for row in range(40)]
+    scorer = fitters.fitter(settings).fit(source, sample_ids).scorer
 
     noise = np.random.default_rng(1).uniform(-1, 1, (3, *shape)).astype(np.float32)
     images = np.concatenate([textures(5, shape, 2), noise, np.ones((1, *shape), np.float32)])
@@ -93,18 +92,19 @@ def test_a_bank_can_be_made_of_another_fit_s_patches(tmp_path: Path) -> None:
     write_data(tmp_path / "data", textures(12, (32, 32, 1), 0))
     images = dataset.open_split(tmp_path / "data", "train", "-1..1", Info()).images
     assert images is not None
-    groups = [str(row) for row in range(12)]
+    sample_ids = [str(row) for row in range(12)]
 
     def extract(batch: Any) -> Any:
         return batch.reshape(len(batch), 4, 4, 64)
 
-    first = fit_patchcore(FeatureSource(images, extract, 2**29), groups, 0.2, 1, 1, 2**29)
+    fitter = PatchCoreFitter(0.2, k=1, window=1, memory_limit=2**29, seed=1)
+    first = fitter.fit(FeatureSource(images, extract, 2**29), sample_ids)
     thrice = FeatureSource(images, lambda batch: 3 * extract(batch), 0)
-    again = fit_patchcore(thrice, groups, 0.9, 1, 1, 2**29, start=first)
+    again = fitter.refit(thrice, sample_ids, first)
     cells = 3 * extract(images.rows(slice(0, 12))).reshape(-1, 64)[first.patches]
     expected = again.scorer.standardise.at(first.patches % 16, cells)
     np.testing.assert_allclose(again.scorer.bank, expected, atol=again.scorer.constant_steps[-1] / 4 + 1e-4)
-    np.testing.assert_array_equal(again.scorer.groups, first.scorer.groups)
+    np.testing.assert_array_equal(again.scorer.samples, first.scorer.samples)
     np.testing.assert_allclose(again.train_scores, first.train_scores, rtol=0.05)
 
 
@@ -221,7 +221,8 @@ def test_limits_of_a_device_are_kept_or_the_model_refused(
         assert code == 0
         smaller = json.loads((tmp_path / "flash" / "anomaly_metadata.json").read_text())
         assert (tmp_path / "flash" / tflite.INT8_FILE).stat().st_size <= limit
-        assert smaller["settings"]["sampling_ratio"] < metadata["settings"]["sampling_ratio"]
+        assert smaller["scorer_size"] < metadata["scorer_size"]
+        assert smaller["settings"] == metadata["settings"] | {"max_flash": limit}
     else:
         assert code == 1
         assert f"--max-flash allows {limit}" in capfd.readouterr().err

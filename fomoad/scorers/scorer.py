@@ -1,0 +1,33 @@
+"""The contract of a scoring function."""
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+Array = NDArray[np.float32]
+
+
+class Scorer(Protocol):
+    """A fitted scoring function: the same computation twice, scores never below 0.
+
+    The NumPy half needs no TensorFlow. The graph half lies in a module of its own beside it, imported on use.
+    Large constants of an int8 model's graph are made of whole steps of one of the sizes `constant_steps`.
+    """
+
+    @property
+    def size(self) -> int:
+        """How many mixture components or memory bank entries there are."""
+
+    @property
+    def constant_steps(self) -> tuple[float, ...]:
+        """Sizes of steps."""
+
+    def score(self, features: Array) -> Array:
+        """Scores (N, rows, columns) of features (N, R, C, D)."""
+
+    def graph(self, features: "tf.Tensor") -> "tf.Tensor":
+        """Scores (N, rows, columns) of features (N, R, C, D), as TensorFlow operations."""

@@ -1,0 +1,150 @@
+"""Fitting a Gaussian mixture."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.mixture import GaussianMixture
+from threadpoolctl import threadpool_limits
+
+from fomoad.features.store import FeatureSource
+from fomoad.progress import step
+from fomoad.scorers.gmm import GmmScorer
+from fomoad.scorers.standardisation import Standardisation
+from fomoad.training import sampling
+from fomoad.training.fit import Fit, image_scores
+from fomoad.training.sampling import Sample
+
+Array = NDArray[np.float32]
+
+CELLS_PER_COMPONENT: Final = 10
+"""Fewer cells than this say nothing about a component: it is left out."""
+REGULARISATION: Final = 0.1
+"""Added to the components' variances, in units of the features' mean variance."""
+TOLERANCE: Final = 3e-2
+"""Expectation-maximisation ends when a round gains less log-likelihood per cell than this."""
+ANY_GAIN: Final = 1e9
+"""A tolerance that ends it after the second round, the first that has one before it to compare with."""
+
+
+@dataclass(frozen=True)
+class GmmFit(Fit):
+    """A mixture, and `held_out`, the mixtures that held a fold of the images out."""
+
+    scorer: GmmScorer
+    held_out: tuple[GmmScorer, ...]
+
+
+@dataclass(frozen=True)
+class GmmFitter:
+    """Fits a mixture, and one more for each fold of the images, which scores that fold."""
+
+    components: int
+    seed: int
+
+    def fit(self, source: FeatureSource, sample_ids: Sequence[str]) -> GmmFit:
+        """Fit to float features."""
+        sampling.number_samples(sample_ids)
+        sample = sampling.draw(source, sample_ids, self.seed)
+
+        def fit_without(fold: int | None) -> GmmScorer:
+            cells, moments = sample.without(fold)
+            standardise = sampling.whiten(cells, moments)
+            return fit_mixture(standardise.at(cells.positions, cells.features), standardise, self.components, self.seed)
+
+        return _scored(source, sample, _fit_all(fit_without, sample))
+
+    def refit(self, source: FeatureSource, sample_ids: Sequence[str], start: GmmFit) -> GmmFit:
+        """Fit to int8 features: each mixture sets out from its match in `start`."""
+        sample = sampling.draw(source, sample_ids, self.seed)
+
+        def fit_without(fold: int | None) -> GmmScorer:
+            cells, moments = sample.without(fold)
+            standardise = sampling.whiten(cells, moments).rounded()
+            begin = start.scorer if fold is None else start.held_out[fold]
+            return refit_mixture(standardise.at(cells.positions, cells.features), standardise, begin)
+
+        return _scored(source, sample, _fit_all(fit_without, sample))
+
+    def shrink(self, source: FeatureSource, sample_ids: Sequence[str], fit: GmmFit, excess: int) -> None:
+        """Nothing of a mixture can be left out."""
+
+
+def fit_mixture(cells: Array, standardise: Standardisation, components: int, seed: int) -> GmmScorer:
+    """Fit a mixture to training features (n, D) that `standardise` has been applied to.
+
+    Where the cells are few, so are the components. Expectation-maximisation sets out from cells far apart
+    (k-means++).
+    """
+    count = max(1, min(components, len(cells) // CELLS_PER_COMPONENT))
+    mixture = GaussianMixture(count, init_params="k-means++", tol=TOLERANCE, random_state=seed)
+    return _calibrated(_maximise(mixture, cells, standardise), cells)
+
+
+def refit_mixture(cells: Array, standardise: Standardisation, start: GmmScorer) -> GmmScorer:
+    """Fit a mixture to int8 features (n, D) in two rounds from `start`, a mixture of like features.
+
+    Each component stays the match of its own, while more rounds would go on to other optima.
+    """
+    mixture = GaussianMixture(
+        len(start.weights),
+        weights_init=start.weights / start.weights.sum(),
+        means_init=start.means,
+        precisions_init=1 / start.variances,
+        tol=ANY_GAIN,
+        random_state=0,
+    )
+    return _calibrated(_maximise(mixture, cells, standardise).rounded(), cells)
+
+
+def _maximise(mixture: GaussianMixture, cells: Array, standardise: Standardisation) -> GmmScorer:
+    """Run expectation-maximisation with spherical components."""
+    if len(cells) == 1:
+        cells = np.repeat(cells, 2, axis=0)  # scikit-learn asks for two
+    floor = REGULARISATION * max(float(cells.var(axis=0).mean()), 1e-12)
+    mixture.set_params(covariance_type="spherical", reg_covar=floor)
+    # Expectation-maximisation is thousands of small products: threads wait for one another longer than they work,
+    # up to fifteen times longer where another process uses the cores.
+    with threadpool_limits(1):
+        mixture.fit(cells)
+    return GmmScorer(
+        standardise=standardise,
+        weights=mixture.weights_.astype(np.float32),
+        means=mixture.means_.astype(np.float32),
+        variances=mixture.covariances_.astype(np.float32),
+        mean=0.0,
+        deviation=1.0,
+    )
+
+
+def _calibrated(scorer: GmmScorer, cells: Array) -> GmmScorer:
+    """The scorer whose scores are standardised over the cells (n, D) that it was fitted to."""
+    likelihood = scorer.log_likelihood(cells)
+    return replace(scorer, mean=float(likelihood.mean()), deviation=float(max(likelihood.std(), 1e-6)))
+
+
+def _fit_all(fit_without: Callable[[int | None], GmmScorer], sample: Sample) -> list[GmmScorer]:
+    """The mixture of all images, then those without a fold."""
+    with (
+        step(f"Fitting a mixture to {len(sample.cells.features)} cells, and {sample.folds} to parts, for thresholds"),
+        threadpool_limits(1),  # else a fit that ends would give the others' products more threads, and other sums
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
+        return list(pool.map(fit_without, [None, *range(sample.folds)]))
+
+
+def _scored(source: FeatureSource, sample: Sample, mixtures: list[GmmScorer]) -> GmmFit:
+    """Score every image by the mixture of all, and by the one that held its fold out."""
+    scorer, *held_out = mixtures
+    train_scores, held_out_scores = (np.empty(len(source), np.float32) for _ in range(2))
+    for rows, features in source.batches("Scoring training images"):
+        train_scores[rows] = image_scores(scorer.score(features))
+        for fold, other in enumerate(held_out):
+            mine = np.flatnonzero(sample.fold_of[rows] == fold)
+            if len(mine):
+                held_out_scores[rows.start + mine] = image_scores(other.score(features[mine]))
+    return GmmFit(scorer, train_scores, held_out_scores, tuple(held_out))

@@ -1,0 +1,184 @@
+"""Fitting PatchCore: selecting a memory bank, and scoring each image without its own entries."""
+
+import functools
+import math
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from fomoad.coreset.streaming import streamed_k_center
+from fomoad.errors import UserError
+from fomoad.features.store import Batch, FeatureSource
+from fomoad.progress import log, step
+from fomoad.scorers.patchcore import PatchCoreScorer
+from fomoad.scorers.standardisation import Standardisation
+from fomoad.training import sampling
+from fomoad.training.fit import Fit
+from fomoad.training.sampling import Sample
+
+Array = NDArray[np.float32]
+
+SAMPLE_SHARE: Final = 1 / 4
+"""Share of the memory limit that the sample takes which patches are selected from; twice as much is held at times."""
+BANK_SHARE: Final = 1 / 32
+"""Share of the memory limit that a memory bank takes at most: an eighth of the sample that it is selected from."""
+MERGED_BYTES: Final = 32 * 2**20
+"""Features that are scored at a time: enough for many patches to meet a neighbourhood of the memory bank together."""
+MAX_BANK: Final = 20_000
+"""Entries of a memory bank at most: with 192 features, a float32 model of 15 MB."""
+MIN_BANK: Final = 10
+"""A memory bank does not shrink to fewer entries than this."""
+
+
+@dataclass(frozen=True)
+class PatchCoreFit(Fit):
+    """A memory bank, and the `patches` (M,) that it is made of, numbered through all images, in the order of picks."""
+
+    scorer: PatchCoreScorer
+    patches: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class PatchCoreFitter:
+    """Selects a memory bank of patches, then scores every image without the bank entries of its own sample.
+
+    Features are then standardised by the images of the other folds, so that these scores are held out: nothing that
+    comes of an image counts. They tend to be too high rather than too low: nothing takes the removed entries' place.
+    `memory_limit` is in bytes.
+    """
+
+    sampling_ratio: float
+    k: int
+    window: int
+    memory_limit: int
+    seed: int
+
+    def fit(self, source: FeatureSource, sample_ids: Sequence[str]) -> PatchCoreFit:
+        """Fit to float features."""
+        samples = sampling.number_samples(sample_ids)
+        sample = sampling.draw(source, sample_ids, self.seed)
+        standardisations = _standardisations(sample)
+        patches = self._select(source, standardisations[0])
+        scorers = self._scorers(source, samples, standardisations, patches)
+        return _scored(source, sample, samples, scorers, patches)
+
+    def refit(self, source: FeatureSource, sample_ids: Sequence[str], start: PatchCoreFit) -> PatchCoreFit:
+        """Fit to int8 features: the bank is made of the same patches as that of `start`."""
+        samples = sampling.number_samples(sample_ids)
+        sample = sampling.draw(source, sample_ids, self.seed)
+        standardisations = [each.rounded() for each in _standardisations(sample)]
+        scorers = self._scorers(source, samples, standardisations, start.patches)
+        return _scored(source, sample, samples, [scorer.rounded() for scorer in scorers], start.patches)
+
+    def shrink(
+        self, source: FeatureSource, sample_ids: Sequence[str], fit: PatchCoreFit, excess: int
+    ) -> PatchCoreFit | None:
+        """The fit whose bank is made of the first picks only: greedy picks are nested."""
+        # An entry takes a byte a feature and a little more, so that this many fewer are always enough.
+        kept = len(fit.patches) - math.ceil(excess / fit.scorer.bank.shape[1])
+        if kept < max(self.k, MIN_BANK):
+            return None
+        log(f"The memory bank shrinks from {len(fit.patches)} to {kept} entries to fit into the flash.")
+        samples = sampling.number_samples(sample_ids)
+        sample = sampling.draw(source, sample_ids, self.seed)
+        scorers = self._scorers(source, samples, _standardisations(sample), fit.patches[:kept])
+        return _scored(source, sample, samples, scorers, fit.patches[:kept])
+
+    def _select(self, source: FeatureSource, standardise: Standardisation) -> NDArray[np.int64]:
+        """The number (M,) of each of the bank's entries among all patches."""
+        patches = len(source) * standardise.positions
+        row_bytes = standardise.gain[0, 0].nbytes
+        most = min(MAX_BANK, int(self.memory_limit * BANK_SHARE) // row_bytes)
+        count = min(max(1, round(self.sampling_ratio * patches)), most)
+        if count == most:
+            log(f"The memory bank is limited to {most} of {patches} patches.")
+
+        def read() -> Iterator[Array]:
+            for _, features in source.batches("Reading features"):
+                yield standardise(features).reshape(-1, features.shape[-1])
+
+        with step(f"Selecting {count} of {patches} patches for the memory bank"):
+            return streamed_k_center(read, count, self.seed, int(self.memory_limit * SAMPLE_SHARE) // row_bytes)
+
+    def _scorers(
+        self,
+        source: FeatureSource,
+        samples: NDArray[np.int64],
+        standardisations: list[Standardisation],
+        patches: NDArray[np.int64],
+    ) -> list[PatchCoreScorer]:
+        """A scorer with a bank of these patches for each standardisation.
+
+        Raises UserError where all entries are of one sample, which nothing is left to score by.
+        """
+        positions = standardisations[0].positions
+        owners = samples[patches // positions]
+        if (owners == owners[0]).all():
+            raise UserError(
+                f"All entries of the memory bank ({len(patches)}) are of one sample, which nothing is left to score "
+                "by: raise --sampling-ratio, or add images that differ."
+            )
+        gathered = _gather(source, patches, positions)
+        k = min(self.k, len(patches))
+        return [
+            PatchCoreScorer(each, each.at(patches % positions, gathered), owners, k, self.window)
+            for each in standardisations
+        ]
+
+
+def _standardisations(sample: Sample) -> list[Standardisation]:
+    """By all images, then by those of all folds but one."""
+    return [sampling.whiten(*sample.without(fold)) for fold in (None, *range(sample.folds))]
+
+
+def _scored(
+    source: FeatureSource,
+    sample: Sample,
+    samples: NDArray[np.int64],
+    scorers: list[PatchCoreScorer],
+    patches: NDArray[np.int64],
+) -> PatchCoreFit:
+    """Score each image by the scorer that held its fold out, without the bank entries of its own sample."""
+    scorer, *held_out = scorers
+    scores = np.empty(len(source), np.float32)
+
+    def score(rows: slice, features: Array, fold: int) -> None:
+        mine = np.flatnonzero(sample.fold_of[rows] == fold)
+        scores[rows.start + mine] = held_out[fold].held_out_scores(features[mine], samples[rows][mine])
+
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:  # a thread for a fold, not for a product
+        for rows, features in _merged(source.batches("Scoring training images")):
+            list(pool.map(functools.partial(score, rows, features), range(len(held_out))))
+    return PatchCoreFit(scorer, scores, scores, patches)
+
+
+def _merged(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same batches, as many together as are at least MERGED_BYTES of features."""
+    pending: list[Batch] = []
+    for batch in batches:
+        pending.append(batch)
+        if sum(features.nbytes for _, features in pending) >= MERGED_BYTES:
+            yield _joined(pending)
+            pending = []
+    if pending:
+        yield _joined(pending)
+
+
+def _joined(batches: list[Batch]) -> Batch:
+    return slice(batches[0][0].start, batches[-1][0].stop), np.concatenate([features for _, features in batches])
+
+
+def _gather(source: FeatureSource, patches: NDArray[np.int64], positions: int) -> Array:
+    """The features (M, D) of the patches of these numbers, `positions` to an image."""
+    gathered: list[tuple[NDArray[np.int64], Array]] = []
+    for rows, features in source.batches("Reading features"):
+        mine = np.flatnonzero((patches >= rows.start * positions) & (patches < rows.stop * positions))
+        gathered.append((mine, features.reshape(-1, features.shape[-1])[patches[mine] - rows.start * positions]))
+    order = np.concatenate([mine for mine, _ in gathered])
+    return np.concatenate([features for _, features in gathered])[np.argsort(order)]

@@ -1,0 +1,108 @@
+"""What a fit learns from: folds of the images, moments of their features, and a sample of cells."""
+
+import functools
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fomoad.errors import UserError
+from fomoad.features.store import FeatureSource
+from fomoad.scorers.standardisation import Moments, Standardisation, standardisation
+
+Array = NDArray[np.float32]
+
+FOLDS: Final = 5
+"""Parts that the images are split into, for scores by a scorer that was not fitted on them."""
+MAX_CELLS: Final = 6_000
+"""The mixture is fitted, and the whitening found, on at most this many cells, chosen uniformly: more tell other images
+no better apart."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Feature vectors (n, D), the position (n,) in the grid and the image (n,) that each was taken from."""
+
+    features: Array
+    positions: NDArray[np.int64]
+    images: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Moments of the features of each fold, and sampled cells of all; `fold_of` (N,) is the fold of each image."""
+
+    fold_of: NDArray[np.int64]
+    moments: list[Moments]
+    cells: Cells
+
+    @property
+    def folds(self) -> int:
+        """How many folds there are."""
+        return len(self.moments)
+
+    def without(self, fold: int | None) -> tuple[Cells, list[Moments]]:
+        """The cells and the moments of the images that are in any other fold; of all images for None."""
+        if fold is None:
+            return self.cells, self.moments
+        kept = self.fold_of[self.cells.images] != fold
+        others = Cells(self.cells.features[kept], self.cells.positions[kept], self.cells.images[kept])
+        return others, self.moments[:fold] + self.moments[fold + 1 :]
+
+
+def draw(source: FeatureSource, sample_ids: Sequence[str], seed: int) -> Sample:
+    """Split the images into folds and read their features once: at most MAX_CELLS cells, as many from each image."""
+    random = np.random.default_rng(seed)
+    fold_of = assign_folds(sample_ids, FOLDS, seed)
+    moments: dict[int, Moments] = {}
+    chosen, positions, images = [], [], []
+    for rows, features in source.batches("Extracting features"):
+        for fold in np.unique(fold_of[rows]):
+            mine = Moments.of(features[fold_of[rows] == fold])
+            moments[fold] = moments[fold] + mine if fold in moments else mine
+        count, per_image, dimensions = len(features), features.shape[1] * features.shape[2], features.shape[3]
+        quota = _quota(rows, len(source), per_image)
+        cells = features.reshape(count, per_image, dimensions)
+        for row, (grid, take) in enumerate(zip(cells, quota, strict=True), rows.start):
+            picks = random.permutation(per_image)[:take]
+            chosen.append(grid[picks])
+            positions.append(picks)
+            images.append(np.full(take, row))
+    sampled = Cells(np.concatenate(chosen), np.concatenate(positions), np.concatenate(images))
+    return Sample(fold_of, [moments[fold] for fold in sorted(moments)], sampled)
+
+
+def whiten(cells: Cells, moments: list[Moments]) -> Standardisation:
+    """The standardisation by the moments of some images, and the whitening by cells of them."""
+    scaling = standardisation(functools.reduce(operator.add, moments))
+    return scaling.whitened(cells.positions, cells.features)
+
+
+def assign_folds(sample_ids: Sequence[str], count: int, seed: int) -> NDArray[np.int64]:
+    """A fold number (n,) from 0 for each image; images of one sample share theirs, and folds are of like size."""
+    unique, inverse = np.unique(np.asarray(sample_ids), return_inverse=True)
+    shuffled = np.random.default_rng(seed).permutation(len(unique))
+    numbers: NDArray[np.int64] = (shuffled % min(count, len(unique)))[inverse].astype(np.int64)
+    return numbers
+
+
+def number_samples(sample_ids: Sequence[str]) -> NDArray[np.int64]:
+    """The number (N,) of the sample that each image shows.
+
+    Raises UserError where there is but one: nothing could be held out.
+    """
+    _, numbers = np.unique(np.asarray(sample_ids), return_inverse=True)
+    if numbers.max() == 0:
+        raise UserError("All training images are of one sample: images of at least two good parts are needed.")
+    samples: NDArray[np.int64] = numbers.astype(np.int64)
+    return samples
+
+
+def _quota(rows: slice, images: int, per_image: int) -> NDArray[np.int64]:
+    """How many cells to take from each image of a batch, so that MAX_CELLS are spread evenly over all images."""
+    total = min(MAX_CELLS, images * per_image)
+    edges = np.arange(rows.start, rows.stop + 1) * total // images
+    return np.diff(edges)
