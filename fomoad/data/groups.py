@@ -83,7 +83,8 @@ def thumbnail(image: ArrayLike) -> Thumbnail:
         starts = np.arange(SIDE) * size // SIDE
         lengths = np.diff(starts, append=size)
         grey = np.add.reduceat(grey, starts, axis) / np.expand_dims(lengths, 1 - axis)
-    return _unit(grey.reshape(1, -1))[0]
+    rows = _unit(grey.reshape(1, -1))
+    return rows.ravel()
 
 
 def near_identical(thumbnails: Sequence[Thumbnail]) -> int:

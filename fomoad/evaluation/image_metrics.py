@@ -29,6 +29,11 @@ class Confusion:
         return _ratio(self.true_positives, self.true_positives + self.false_negatives)
 
     @property
+    def false_positive_rate(self) -> float | None:
+        """Share of the normal images that are flagged."""
+        return _ratio(self.false_positives, self.false_positives + self.true_negatives)
+
+    @property
     def f1(self) -> float | None:
         """Harmonic mean of precision and recall, as 2 TP / (2 TP + FP + FN)."""
         if self.true_positives + self.false_negatives == 0:

@@ -1,14 +1,15 @@
 """Scores and labels to the content of results.json."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from fomoad.evaluation import image_metrics
+from fomoad.evaluation import image_metrics, objectives, uncertainty
 from fomoad.evaluation.pixel_metrics import count_pixels
 from fomoad.inference.model import Format
 from fomoad.metadata import BackboneInfo, Grid, InputInfo, Record, Threshold
@@ -43,11 +44,22 @@ class ConfusionCounts(Record):
     false_negatives: int
 
 
+class Interval(Record):
+    """The ends of a 95 % interval: what the figure would be on other samples of the same kind."""
+
+    low: float
+    high: float
+
+
 class BestF1(Record):
     """The threshold that gives the highest F1 on these test images: a hindsight, no estimate."""
 
     threshold: float
     f1: float
+    cross_validated: float | None = Field(
+        None, description="F1 of thresholds chosen so on nine tenths of the samples, on the others."
+    )
+    cross_validated_interval: Interval | None = None
 
 
 class Curves(Record):
@@ -95,6 +107,8 @@ class Results(Record):
     f1: float | None
     precision: float | None
     recall: float | None
+    false_positive_rate: float | None = Field(None, description="Share of the normal images that are false alarms.")
+    intervals: dict[str, Interval] = Field({}, description="95 % intervals of the figures above, by their names.")
     confusion: ConfusionCounts | None
     pixel: PixelMetrics | None
     undefined: dict[str, str]
@@ -138,25 +152,68 @@ def evaluate(model: ModelSummary, decision: Decision, grids: NDArray[np.float32]
         "f1": counts.f1,
         "precision": counts.precision,
         "recall": counts.recall,
+        "false_positive_rate": counts.false_positive_rate,
     }
+    ids = [each for each, flag in zip(samples.ids, samples.anomalous, strict=True) if flag is not None]
     undefined = {name: _why_undefined(name, points) for name, value in figures.items() if value is None}
     return Results(
         model=model,
         threshold=decision.threshold,
         threshold_source=decision.source,
         trained_threshold=decision.trained,
-        best_f1=BestF1(threshold=best[0], f1=best[1]) if best else None,
+        best_f1=_best_f1(scores[labelled], truth, ids, best) if best else None,
         class_names=sorted({label for label in samples.labels if label is not None}),
         auroc=figures["auroc"],
         average_precision=figures["average_precision"],
         f1=figures["f1"],
         precision=figures["precision"],
         recall=figures["recall"],
+        false_positive_rate=figures["false_positive_rate"],
+        intervals=intervals(scores[labelled], truth, ids, decision.threshold) if len(truth) else {},
         confusion=ConfusionCounts(**vars(counts)) if len(truth) else None,
         pixel=pixel,
         undefined=undefined if pixel else undefined | {"pixel": no_pixel},
         curves=_curves(points) if len(truth) else None,
         images=_image_results(decision.threshold, grids, scores, samples),
+    )
+
+
+def intervals(
+    scores: NDArray[np.float64], anomalous: NDArray[np.bool_], ids: Sequence[str], threshold: float
+) -> dict[str, Interval]:
+    """The 95 % intervals of the figures of labelled images (N,) at a threshold that have any meaning."""
+    flagged = (scores >= threshold).astype(float)
+    return verdict_intervals(flagged, anomalous, ids, {"auroc": uncertainty.weighted_auroc(scores, anomalous)})
+
+
+def verdict_intervals(
+    flagged: NDArray[np.float64],
+    anomalous: NDArray[np.bool_],
+    ids: Sequence[str],
+    others: Mapping[str, uncertainty.Statistic] = MappingProxyType({}),
+) -> dict[str, Interval]:
+    """The 95 % intervals of recall, false positive rate, F1 and other figures, of verdicts (N,) from 0 to 1."""
+    rates = {"recall": anomalous, "false_positive_rate": ~anomalous}
+    statistics = {name: uncertainty.weighted_share(flagged, among) for name, among in rates.items()}
+    drawn = uncertainty.intervals({**others, **statistics, "f1": uncertainty.weighted_f1(flagged, anomalous)}, ids)
+    for name, among in rates.items():
+        if name in drawn:
+            drawn[name] = uncertainty.share_interval(drawn[name], among, ids, float(flagged[among].mean()))
+    return {name: Interval(low=low, high=high) for name, (low, high) in drawn.items()}
+
+
+def _best_f1(
+    scores: NDArray[np.float64], anomalous: NDArray[np.bool_], ids: Sequence[str], best: tuple[float, float]
+) -> BestF1:
+    if not objectives.can_cross_validate(anomalous, ids):
+        return BestF1(threshold=best[0], f1=best[1])
+    flagged = objectives.cross_validated(scores, anomalous, ids, objectives.Objective("f1"))
+    ones = np.ones(len(scores))
+    return BestF1(
+        threshold=best[0],
+        f1=best[1],
+        cross_validated=uncertainty.weighted_f1(flagged, anomalous)(ones),
+        cross_validated_interval=verdict_intervals(flagged, anomalous, ids).get("f1"),
     )
 
 
@@ -190,9 +247,9 @@ def _curves(points: image_metrics.OperatingPoints) -> Curves:
 def _why_undefined(name: str, points: image_metrics.OperatingPoints) -> str:
     if not points.positives and not points.negatives:
         return "no test image has a label"
-    if not points.positives and name != "precision":
+    if not points.positives and name not in ("precision", "false_positive_rate"):
         return "no test image is labelled as an anomaly"
-    if not points.negatives and name == "auroc":
+    if not points.negatives and name in ("auroc", "false_positive_rate"):
         return "no test image is labelled as normal"
     return "no labelled image is called anomalous at this threshold"
 

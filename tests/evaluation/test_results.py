@@ -50,9 +50,13 @@ def test_a_score_at_the_threshold_is_an_anomaly():
 @pytest.mark.parametrize(
     ("anomalous", "undefined", "reason"),
     [
-        ([None] * 4, {"auroc", "average_precision", "f1", "precision", "recall"}, "no test image has a label"),
+        (
+            [None] * 4,
+            {"auroc", "average_precision", "f1", "precision", "recall", "false_positive_rate"},
+            "no test image has a label",
+        ),
         ([False] * 4, {"auroc", "average_precision", "f1", "precision", "recall"}, "as an anomaly"),
-        ([True] * 4, {"auroc", "precision"}, "as normal"),
+        ([True] * 4, {"auroc", "precision", "false_positive_rate"}, "as normal"),
     ],
 )
 def test_figures_without_a_meaning_are_null_with_the_reason(anomalous, undefined, reason):
@@ -85,3 +89,20 @@ def test_masks_without_a_defect_give_none():
     found = results(MIXED[:32], masks=np.zeros((32, 40, 40), bool))
     assert found.pixel is None
     assert "mark no defect" in found.undefined["pixel"]
+
+
+def test_figures_come_with_intervals():
+    found = results(MIXED)
+    assert found.intervals.keys() == {"auroc", "recall", "false_positive_rate", "f1"}
+    for name, interval in found.intervals.items():
+        assert 0 <= interval.low <= getattr(found, name) <= interval.high <= 1
+    assert results(MIXED, threshold=1e6).intervals["false_positive_rate"].high == pytest.approx(1 - 0.025 ** (1 / 20))
+    assert results([None] * 4).intervals == {}
+    assert results([False] * 4, threshold=1e6).intervals.keys() == {"false_positive_rate"}
+
+
+def test_the_best_f1_is_told_from_what_it_will_be():
+    found = results(MIXED).best_f1
+    assert found.cross_validated < found.f1
+    assert found.cross_validated_interval.low < found.cross_validated < found.cross_validated_interval.high
+    assert results([True, False, False]).best_f1.cross_validated is None
