@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks import quality_plots, references
+from benchmarks import plots, references
 from fomoad.backbones import load
 from fomoad.data import dataset, import_images
 from fomoad.data.info_file import Info
@@ -287,7 +287,11 @@ def _read(path: Path) -> list[Row]:
 def _write(out: Path, rows: list[Row]) -> None:
     (out / "quality.json").write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
     (out / "quality.md").write_text(table(rows))
-    quality_plots.write(out, means(rows))
+    found = means(rows)
+    plots.bars(out / "auroc.svg", {key: row.auroc for key, row in found.items()}, "image AUROC; 0.5 is guessing", 0.5)
+    sizes = {key: (row.flash / 1024, row.auroc) for key, row in found.items() if row.flash}
+    if sizes:
+        plots.scatter(out / "cost.svg", sizes, "size of the model file, KB", "image AUROC")
 
 
 def means(rows: list[Row]) -> dict[tuple[str, str], Row]:

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import processes, svg
+from benchmarks import plots, processes
 from fomoad.data.samples.generate import DIFFICULTIES, NORMAL_NAME, photo
 
 SIDE = 96
@@ -66,7 +66,7 @@ def main() -> None:
         if not arguments.keep:
             shutil.rmtree(data)
     print(table(runs))
-    (arguments.work / "scale.svg").write_text(picture(runs))
+    draw(arguments.work / "scale.svg", runs)
 
 
 def write_images(directory: Path, count: int, work: Path) -> None:
@@ -124,13 +124,13 @@ def table(runs: list[Run]) -> str:
     return "\n".join(lines)
 
 
-def picture(runs: list[Run]) -> str:
+def draw(path: Path, runs: list[Run]) -> None:
     """Processor time per image over the number of images."""
     lines = {
         name: sorted((run.images, 1000 * run.processor / run.images) for run in runs if run.scoring == name)
         for name in dict.fromkeys(run.scoring for run in runs)
     }
-    return svg.lines(lines, "training images", "processor time per image, ms")
+    plots.lines(path, lines, "training images", "processor time per image, ms")
 
 
 if __name__ == "__main__":

@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Final
 
-ENDING: Final = (signal.SIGTERM, signal.SIGINT)
+ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 GRACE_SECONDS: Final = 1.5
-"""How long a child may go on after SIGTERM or SIGINT: enough to finish writing its files."""
+"""How long a child may go on after such a signal: enough to finish writing its files."""
 SIGNAL_EXIT: Final = 128
 """Added to a signal's number to give the exit code, as shells do."""
 NOISE: Final = re.compile(rb"[IW]\d{4} \d\d:|WARNING: All log messages before absl::|INFO: Created TensorFlow Lite ")
@@ -62,7 +62,7 @@ def supervise(run: Callable[[], int]) -> int:
 
 @contextlib.contextmanager
 def postponed() -> Iterator[None]:
-    """Hold back SIGTERM and SIGINT until the end of the block, which must be short."""
+    """Hold back signals that end a run until the end of the block, which must be short."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -91,7 +91,7 @@ def _become_child(parent: int, temporary: str | None) -> None:
 
 
 def _watch(child: int, errors: int) -> int:
-    """Pass signals on to the child, kill it where it does not end, and turn its end into an exit code.
+    """End the child where a signal asks for it, kill it where it does not end, and turn its end into an exit code.
 
     The child leads a process group, so that what it has started ends with it.
     """
@@ -102,7 +102,7 @@ def _watch(child: int, errors: int) -> int:
 
     def forward(number: int, _: FrameType | None) -> None:
         received.append(number)
-        kill(number)
+        kill(signal.SIGTERM)  # whatever the number: SIGQUIT would leave a core file
         signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)
 
     received: list[int] = []
@@ -110,7 +110,8 @@ def _watch(child: int, errors: int) -> int:
     reader.start()
     signal.signal(signal.SIGALRM, lambda *_: kill(signal.SIGKILL))
     for number in ENDING:
-        signal.signal(number, forward)
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores it
+            signal.signal(number, forward)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     signal.setitimer(signal.ITIMER_REAL, 0)

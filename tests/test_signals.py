@@ -48,7 +48,9 @@ def ends(process: int) -> bool:
     return False
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129), (signal.SIGQUIT, 131)]
+)
 @pytest.mark.parametrize("body", [SLEEPS, HOLDS_THE_INTERPRETER_LOCK])
 def test_a_signal_ends_whatever_runs(number: signal.Signals, code: int, body: str, tmp_path: Path) -> None:
     program = start(body, tmp_path)
@@ -59,6 +61,7 @@ def test_a_signal_ends_whatever_runs(number: signal.Signals, code: int, body: st
     assert program.returncode == code
     assert errors == f"fomoad: Ended by {number.name}.\n"
     assert ends(child)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_the_child_has_started_ends_with_it(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.model_selection import GroupKFold
 
 from fomoad.errors import UserError
 from fomoad.features.store import FeatureSource
@@ -82,10 +83,12 @@ def whiten(cells: Cells, moments: list[Moments]) -> Standardisation:
 
 
 def assign_folds(sample_ids: Sequence[str], count: int, seed: int) -> NDArray[np.int64]:
-    """A fold number (n,) from 0 for each image; images of one sample share theirs, and folds are of like size."""
-    unique, inverse = np.unique(np.asarray(sample_ids), return_inverse=True)
-    shuffled = np.random.default_rng(seed).permutation(len(unique))
-    numbers: NDArray[np.int64] = (shuffled % min(count, len(unique)))[inverse].astype(np.int64)
+    """A fold number (n,) from 0 for each image; images of one sample share theirs."""
+    ids = np.asarray(sample_ids)
+    splitter = GroupKFold(min(count, len(np.unique(ids))), shuffle=True, random_state=seed)
+    numbers = np.empty(len(ids), np.int64)
+    for fold, (_, held_out) in enumerate(splitter.split(ids, groups=ids)):
+        numbers[held_out] = fold
     return numbers
 
 
