@@ -4,7 +4,6 @@ LiteRT's kernels are several times as fast as TensorFlow's own on a processor (d
 is fitted on is then what it will be given.
 """
 
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -14,7 +13,7 @@ from fomoad.export import tflite
 from fomoad.export.trace import Exported
 from fomoad.features.pooling import Features
 from fomoad.features.store import Extract
-from fomoad.inference.model import load_tflite
+from fomoad.inference.runtimes import load_tflite
 
 BATCH_PIXELS: Final = 16 * 96 * 96
 """Images of about so many pixels together are computed at a time: more would outgrow the cache and gain nothing."""
@@ -26,4 +25,4 @@ def extractor(features: Features, ranges: Ranges | None = None) -> Extract:
     exported = Exported(lambda image: features.graph(image, ranges), shape)
     content = tflite.convert_features(exported, rounded=ranges is not None)
     batch = max(1, BATCH_PIXELS // int(np.prod(shape[:2])))
-    return load_tflite(content, Path("backbone"), batch).score
+    return load_tflite(content, "backbone", batch).score

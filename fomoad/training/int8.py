@@ -13,7 +13,7 @@ from fomoad.data.dataset import Images
 from fomoad.export import tflite, tflite_file
 from fomoad.export.trace import Exported
 from fomoad.features.pooling import Features
-from fomoad.inference.model import load_tflite
+from fomoad.inference.runtimes import load_tflite
 from fomoad.metadata import TensorInfo
 from fomoad.progress import log, step
 from fomoad.quantization import calibration, equalization
@@ -65,7 +65,7 @@ def convert_int8(
         content = tflite.convert_int8(Exported(detector.graph, image_shape))
         for constant_step in fit.scorer.constant_steps:
             content = tflite_file.store_as_int8(content, constant_step)
-    model = load_tflite(content, Path(tflite.INT8_FILE))
+    model = load_tflite(content, tflite.INT8_FILE)
 
     def output_transform(scores: Array) -> Array:
         return model.output.decode(model.output.encode(scores / divisor))
