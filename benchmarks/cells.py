@@ -14,8 +14,8 @@ import numpy as np
 from benchmarks import peers, quality
 from fomoad.data import dataset
 from fomoad.data.info_file import Info
-from fomoad.evaluation import image_metrics
 from fomoad.features import extractor
+from fomoad.metrics import image_metrics
 from fomoad.scorers.gmm import CAPACITIES
 from fomoad.scorers.standardisation import Moments, standardisation
 from fomoad.training.fit_gmm import fit_mixture

@@ -29,12 +29,12 @@ from fomoad.backbones import load
 from fomoad.backbones.graph import Convolution, Network, Normalisation
 from fomoad.data import dataset
 from fomoad.data.info_file import Info
-from fomoad.evaluation import image_metrics
 from fomoad.export import tflite
 from fomoad.export.trace import Exported
 from fomoad.features import extractor
 from fomoad.features.pooling import Features, Pooling
 from fomoad.inference.model import load_model
+from fomoad.metrics import image_metrics
 from fomoad.settings import TrainSettings, add_arguments, from_arguments
 from fomoad.training.train import build_features
 

@@ -28,13 +28,13 @@ from fomoad.data.info_file import Info
 from fomoad.data.label_names import anomalous_flags
 from fomoad.data.samples import generate
 from fomoad.data.writer import MASK_DEFECT, Sample, write_data_directory
-from fomoad.evaluation import image_metrics
-from fomoad.evaluation.pixel_metrics import count_pixels
 from fomoad.features import extractor
 from fomoad.features.pooling import Features, Pooling
 from fomoad.features.store import Extract, FeatureSource
 from fomoad.inference.model import load_model
 from fomoad.metadata import METADATA_FILE, AnomalyMetadata
+from fomoad.metrics import image_metrics
+from fomoad.metrics.pixel_metrics import count_pixels
 from fomoad.scorers import gmm
 from fomoad.scorers.standardisation import Moments, standardisation
 from fomoad.settings import TrainSettings

@@ -8,8 +8,8 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "progress", "signals"}),
     frozenset({"coreset", "data", "export", "state_file"}),
-    frozenset({"backbones", "device", "inference", "scorers", "settings"}),
-    frozenset({"features", "metadata", "quantization"}),
+    frozenset({"backbones", "defects", "device", "inference", "scorers", "settings"}),
+    frozenset({"features", "metadata", "metrics", "quantization"}),
     frozenset({"evaluation", "maintenance", "training"}),
     frozenset({"commands"}),
     frozenset({"cli"}),

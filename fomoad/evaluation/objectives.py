@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fomoad.errors import UserError
-from fomoad.evaluation.image_metrics import OperatingPoints, operating_points
+from fomoad.metrics.image_metrics import OperatingPoints, operating_points
 
 FOLDS: Final = 10
 REPEATS: Final = 5

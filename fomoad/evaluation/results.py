@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from fomoad.evaluation import image_metrics, objectives, uncertainty
-from fomoad.evaluation.pixel_metrics import count_pixels
+from fomoad.evaluation import objectives, uncertainty
 from fomoad.inference.model import Format
 from fomoad.metadata import BackboneInfo, Grid, InputInfo, Record, Threshold
+from fomoad.metrics import image_metrics
+from fomoad.metrics.pixel_metrics import count_pixels
 
 SCHEMA_VERSION = 1
 ANOMALY: Final = "anomaly"

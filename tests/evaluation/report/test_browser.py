@@ -8,10 +8,10 @@ from decimal import ROUND_HALF_UP, Decimal
 import numpy as np
 import pytest
 
-from fomoad.evaluation import image_metrics
 from fomoad.evaluation.report import pictures, render
 from fomoad.evaluation.results import Results
 from fomoad.inference.colormap import colours
+from fomoad.metrics import image_metrics
 from tests.support.results import TRAINED, results
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

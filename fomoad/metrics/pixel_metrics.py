@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from fomoad.evaluation.image_metrics import area_under
+from fomoad.metrics.image_metrics import area_under
 
 HIGHEST_FALSE_POSITIVE_RATE = 0.3
 """Where AUPRO's integral ends (Bergmann et al. 2021, "The MVTec Anomaly Detection Dataset", section 5.3)."""

@@ -105,6 +105,26 @@ def auroc(points: OperatingPoints) -> float | None:
     return area_under(points.false_positive_rate, points.recall)
 
 
+def recall_at(points: OperatingPoints, false_positive_rate: float) -> float | None:
+    """Recall where this share of the normal images is flagged, the ROC curve being straight between its points.
+
+    None without images of both kinds.
+
+    >>> recall_at(operating_points([1, 2, 3, 4, 5], [False, False, True, False, True]), 1 / 3)
+    1.0
+    """
+    if not points.positives or not points.negatives:
+        return None
+    rates, recalls = points.false_positive_rate, points.recall
+    below = int(np.searchsorted(rates, false_positive_rate, side="right"))
+    reached = float(recalls[below - 1]) if below else 0.0
+    if below == len(rates):
+        return reached
+    rate = float(rates[below - 1]) if below else 0.0
+    share = (false_positive_rate - rate) / float(rates[below] - rate)
+    return reached + share * (float(recalls[below]) - reached)
+
+
 def average_precision(points: OperatingPoints) -> float | None:
     """Sum of precision times gain in recall (scikit-learn's definition); None without anomalous images."""
     if not points.positives:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from fomoad.evaluation import image_metrics
+from fomoad.metrics import image_metrics
 
 
 def _scores(seed: int, ties: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -80,3 +80,15 @@ def test_figures_without_a_meaning_are_none(anomalous, with_a_meaning):
 def test_f1_needs_an_anomaly():
     assert image_metrics.confusion([1, 2], [False, False], 1.5).f1 is None
     assert image_metrics.confusion([1, 2], [False, True], 3.0).f1 == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_recall_at_a_rate_lies_on_the_curve_of_scikit_learn(seed):
+    scores, anomalous = _scores(seed, ties=True)
+    points = image_metrics.operating_points(scores, anomalous)
+    rates, recalls, _ = sklearn_metrics.roc_curve(anomalous, scores, drop_intermediate=False)
+    for rate in (0.0123, 0.0512, 0.3217, 0.9876):
+        assert image_metrics.recall_at(points, rate) == pytest.approx(np.interp(rate, rates, recalls))
+    assert image_metrics.recall_at(points, 0.0) == recalls[rates == 0].max()
+    assert image_metrics.recall_at(points, 1.0) == 1.0
+    assert image_metrics.recall_at(image_metrics.operating_points([1, 2], [True, True]), 0.05) is None

@@ -6,7 +6,7 @@ from PIL import Image
 from scipy import ndimage
 from sklearn import metrics as sklearn_metrics
 
-from fomoad.evaluation.pixel_metrics import count_pixels, upsample
+from fomoad.metrics.pixel_metrics import count_pixels, upsample
 
 HEIGHT, WIDTH = 40, 56
 
