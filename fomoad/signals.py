@@ -41,9 +41,11 @@ def supervise(run: Callable[[], int]) -> int:
     parent = os.getpid()
     reading, writing = os.pipe()
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    own_group = not _reads_a_terminal()
     child = os.fork()
-    with contextlib.suppress(OSError):  # both processes do so: whoever comes first
-        os.setpgid(child, child)
+    if own_group:
+        with contextlib.suppress(OSError):  # both processes do so: whoever comes first
+            os.setpgid(child, child)
     if child == 0:
         os.dup2(writing, 2)
         os.close(reading)
@@ -54,7 +56,7 @@ def supervise(run: Callable[[], int]) -> int:
         return run()
     os.close(writing)
     try:
-        return _watch(child, reading)
+        return _watch(child, reading, own_group)
     finally:
         if temporary:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -90,15 +92,23 @@ def _become_child(parent: int, temporary: str | None) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
 
 
-def _watch(child: int, errors: int) -> int:
+def _reads_a_terminal() -> bool:
+    """Whether standard input is a terminal, which stops every process outside its foreground group that reads it."""
+    try:
+        return os.isatty(0)
+    except OSError:
+        return False
+
+
+def _watch(child: int, errors: int, own_group: bool) -> int:
     """End the child where a signal asks for it, kill it where it does not end, and turn its end into an exit code.
 
-    The child leads a process group, so that what it has started ends with it.
+    Where the child leads a process group, what it has started ends with it.
     """
 
     def kill(number: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(child, number)
+            (os.killpg if own_group else os.kill)(child, number)
 
     def forward(number: int, _: FrameType | None) -> None:
         received.append(number)
@@ -115,7 +125,8 @@ def _watch(child: int, errors: int) -> int:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     signal.setitimer(signal.ITIMER_REAL, 0)
-    kill(signal.SIGKILL)
+    if own_group:
+        kill(signal.SIGKILL)
     reader.join()
     return status if status >= 0 else _explain(received[0] if received else -status)
 

@@ -1,6 +1,7 @@
 """Programs that are ended by signals, as the system sees them."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -157,3 +158,49 @@ def test_standard_error_may_be_a_file(tmp_path: Path) -> None:
     assert finished.returncode == 1
     assert (tmp_path / "errors").read_text().startswith("fomoad: ")
     assert "Traceback" not in (tmp_path / "errors").read_text()
+
+
+def on_a_terminal(body: str, tmp_path: Path) -> tuple[subprocess.Popen[bytes], int]:
+    """A supervised program that leads the foreground group of a terminal, and the terminal's other end."""
+    program = (
+        "import fcntl, sys, termios\nfcntl.ioctl(0, termios.TIOCSCTTY, 0)\nfrom fomoad.signals import supervise\n"
+        "def run():\n" + textwrap.indent(body, "    ") + "\n    return 0\nsys.exit(supervise(run))\n"
+    )
+    mine, its = os.openpty()
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, stdin=its, stdout=its, stderr=its,
+        start_new_session=True,
+    )  # fmt: skip
+    os.close(its)
+    return process, mine
+
+
+def said(terminal: int, until: bytes) -> bytes:
+    """What a program writes to its terminal, up to some words or its end."""
+    text = b""
+    while until not in text:
+        assert select.select([terminal], [], [], 30)[0], text
+        try:
+            text += os.read(terminal, 1000)
+        except OSError:
+            break
+    return text
+
+
+def test_what_is_typed_in_a_terminal_is_answered(tmp_path: Path) -> None:
+    """Reading a terminal from a process group in its background would stop the program for good."""
+    process, terminal = on_a_terminal("print('got', input().upper(), flush=True)", tmp_path)
+    os.write(terminal, b"photo.png\n")
+    assert b"got PHOTO.PNG" in said(terminal, b"got PHOTO.PNG")
+    assert process.wait(30) == 0
+    os.close(terminal)
+
+
+def test_the_interrupt_key_ends_a_program_in_a_terminal(tmp_path: Path) -> None:
+    process, terminal = on_a_terminal(f"print('go', flush=True)\n{SLEEPS}", tmp_path)
+    said(terminal, b"go")
+    os.write(terminal, b"\x03")
+    assert b"Ended by SIGINT." in said(terminal, b"SIGINT.")
+    assert process.wait(30) == 130
+    os.close(terminal)

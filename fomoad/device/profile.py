@@ -8,6 +8,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from fomoad.device import costs, micro
+from fomoad.errors import UserError
 from fomoad.export import tflite_file
 from fomoad.export.tflite_file import Operation
 
@@ -52,8 +53,11 @@ def profile_model(path: Path) -> Profile:
     """
     content = tflite_file.read_content(path)
     operations = tflite_file.operations(content)
-    by_precision = costs.macs_by_precision(operations)
-    elements = costs.elements_without_macs(operations)
+    try:
+        by_precision = costs.macs_by_precision(operations)
+        elements = costs.elements_without_macs(operations)
+    except (IndexError, ValueError, OverflowError) as error:
+        raise UserError(f"The file {path} has an operation without its tensors: it is damaged, get it anew.") from error
     run = micro.measure(content, _roomy_arena(content, operations)) if micro.available() else None
     return Profile(
         model=path.name,

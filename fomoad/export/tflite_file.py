@@ -12,8 +12,8 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from fomoad.errors import UserError
+from fomoad.verify.tflite import FILE_IDENTIFIER, check_structure
 
-FILE_IDENTIFIER: Final = b"TFL3"
 _SCHEMA_VERSION: Final = 3
 _DEQUANTIZE_VERSION: Final = 2
 """The first that takes int8."""
@@ -54,15 +54,14 @@ class Operation:
 
 
 def read_content(path: Path) -> bytes:
-    """Read a file that must be a TFLite model.
+    """Read a file that must be a TFLite model, of any operations.
 
-    Raises UserError where there is none or it is something else.
+    Raises UserError where there is none, it is something else, or it is damaged.
     """
     if not path.is_file():
         raise UserError(f"The model {path} does not exist: give a .tflite file.")
     content = path.read_bytes()
-    if content[4:8] != FILE_IDENTIFIER:
-        raise UserError(f"The file {path} is not a TFLite model: give a .tflite file.")
+    check_structure(content, str(path))
     return content
 
 
@@ -144,8 +143,8 @@ def _has_data(buffer: Any) -> bool:
 def _operation_name(code: Any) -> str:
     builtin = max(code.builtinCode, code.deprecatedBuiltinCode)  # the old field ends at 127, the new one may be unset
     if builtin == schema.BuiltinOperator.CUSTOM:
-        return str(code.customCode.decode())
-    return _NAMES_OF_OPERATIONS[builtin]
+        return str(code.customCode.decode(errors="replace"))
+    return _NAMES_OF_OPERATIONS.get(builtin, f"operation {builtin}")
 
 
 def _names(enumeration: type) -> dict[int, str]:

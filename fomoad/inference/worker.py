@@ -27,6 +27,8 @@ MOST_MEMORY: Final = 8 * 2**30
 MOST_SECONDS: Final = 300
 """For loading a model or scoring one image."""
 _LENGTH_BYTES: Final = 8
+_NAMES: Final = "surrogatepass"
+"""How sentences are encoded: file names in them may be of any bytes."""
 _DONE, _FAILED = b"\1", b"\0"
 """What an answer begins with."""
 
@@ -84,7 +86,7 @@ class _Process:
         if message is None:
             raise self._crash()
         if message[:1] == _FAILED:
-            raise UserError(message[1:].decode())
+            raise UserError(message[1:].decode(errors=_NAMES))
         return message[1:]
 
     def _crash(self) -> UserError:
@@ -131,7 +133,7 @@ def _serve(into: BinaryIO, out: BinaryIO) -> None:
     try:
         model = runtimes.load(request["format"], content, request["name"])
     except UserError as error:
-        _write(out, _FAILED + str(error).encode())
+        _write(out, _FAILED + str(error).encode(errors=_NAMES))
         return
     del content
     _allow_no_files()
@@ -145,9 +147,11 @@ def _answer(model: GridModel, image: bytes, name: str) -> bytes:
         grids = model.run(np.frombuffer(image, model.input.dtype).reshape(model.input.shape))
     except Exception as error:  # a runtime raises what it likes
         reason = (str(error).strip().splitlines() or [repr(error)])[0][:300]
-        return _FAILED + f"{name} cannot be run ({reason}): it is damaged, get it anew.".encode()
+        return _FAILED + f"{name} cannot be run ({reason}): it is damaged, get it anew.".encode(errors=_NAMES)
     if grids.shape != model.output.shape:
-        return _FAILED + f"{name} gives {grids.shape} where it promises {model.output.shape}: get it anew.".encode()
+        return _FAILED + f"{name} gives {grids.shape} where it promises {model.output.shape}: get it anew.".encode(
+            errors="surrogatepass"
+        )
     return _DONE + np.ascontiguousarray(grids, model.output.dtype).tobytes()
 
 

@@ -1,7 +1,6 @@
 """The int8 model: a network that int8 kernels round little away of, and thresholds on steps of its output."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
 import numpy as np

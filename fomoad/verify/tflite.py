@@ -90,7 +90,7 @@ def _check_graph(reader: Reader, graph: dict[str, Any], buffers: list[dict[str, 
             _need(_within(operator.get(key), lowest, len(tensors)), f"the {key} of {where} are no tensors")
         inputs = {int(index) for index in operator.get("inputs", []) if index >= 0}
         outputs = [int(index) for index in operator.get("outputs", [])]
-        _need(inputs <= ready, f"{where} reads what nothing has written")
+        _need(len(inputs) > 0 and inputs <= ready, f"{where} reads what nothing has written")
         _need(len(outputs) > 0, f"{where} has no output")
         _need(ready.isdisjoint(outputs) and len(set(outputs)) == len(outputs), f"{where} writes over values")
         ready.update(outputs)
@@ -108,7 +108,7 @@ def _check_options(reader: Reader, operator: dict[str, Any], where: str) -> None
 
 
 def _checked_bytes(tensor: dict[str, Any], buffers: list[dict[str, Any]], number: int) -> int:
-    """Check one tensor and return how many bytes its values take; 0 for those of a type without fixed size."""
+    """Check one tensor and return how many bytes its values take."""
     where = f"tensor {number}"
     _need(not {"sparsity", "variant_tensors"} & tensor.keys(), f"{where} is sparse or a variant")
     _need(not tensor.get("external_buffer", 0), f"{where} refers to another file")
@@ -116,9 +116,8 @@ def _checked_bytes(tensor: dict[str, Any], buffers: list[dict[str, Any]], number
     shape = tensor.get("shape", np.zeros(0, np.int32))
     _need(bool((shape >= 0).all()) and len(shape) <= 8, f"{where} has the shape {shape.tolist()[:9]}")
     _check_quantization(tensor.get("quantization", {}), shape, tensor.get("type", 0), where)
-    bits = BITS.get(tensor.get("type", 0))
-    if bits is None:
-        return 0
+    bits = BITS.get(tensor.get("type", 0), 0)
+    _need(bits > 0, f"{where} is of no type of numbers")
     size = bits * int(np.prod(shape.astype(object))) + 7 >> 3
     data = _data(tensor, buffers)
     held = size if data is None else len(data)

@@ -29,9 +29,14 @@ def folder(tmp_path_factory, images):
     return folder
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_scores_are_those_of_the_reference(folder, images, name):
-    model = load_model(folder / name)
+@pytest.fixture(scope="module", params=FILES)
+def loaded(request, folder):
+    """Each file's name and model; a SavedModel takes seconds."""
+    return request.param, load_model(folder / request.param)
+
+
+def test_scores_are_those_of_the_reference(loaded, images):
+    name, model = loaded
     scores = model.score(images)
     assert scores.dtype == np.float32
     assert scores.shape == (6, 3, 5)
@@ -39,9 +44,8 @@ def test_scores_are_those_of_the_reference(folder, images, name):
     np.testing.assert_allclose(scores, tiny_models.expected_scores(images), atol=tolerance)
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_says_what_goes_in_and_out(folder, name):
-    model = load_model(folder / name)
+def test_says_what_goes_in_and_out(loaded):
+    name, model = loaded
     assert model.input.shape == (1, HEIGHT, WIDTH, CHANNELS)
     assert model.output.shape == (1, 3, 5)
     assert (model.input.dtype, model.output.dtype) == (("int8",) * 2 if "int8" in name else ("float32",) * 2)

@@ -100,7 +100,7 @@ class Harmful(tf.Module):  # type: ignore[misc]
 def test_a_saved_model_that_writes_files_runs_only_when_trusted(tmp_path: Path) -> None:
     written = tmp_path / "written"
     path = _zipped(Harmful(written), tmp_path)
-    with pytest.raises(UserError, match="the operation 'WriteFile'.*--trust-model"):
+    with pytest.raises(UserError, match=r"the operation 'WriteFile'.*--trust-model"):
         load_model(path)
     assert not written.exists()
     load_model(path, trust=True).score(IMAGES[:1])
@@ -137,7 +137,7 @@ def test_a_zip_bomb_is_not_unpacked(tmp_path: Path) -> None:
         zipped.writestr("saved_model/saved_model.pb", bytes(archive.FREE_BYTES + 1))
     (tmp_path / "saved_model.zip").write_bytes(bomb.getvalue())
     assert len(bomb.getvalue()) < 2**17
-    with pytest.raises(UserError, match="is not unpacked: its 0.1 MiB would become 1 files of 64 MiB"):
+    with pytest.raises(UserError, match=r"is not unpacked: its 0\.1 MiB would become 1 files of 64 MiB"):
         load_model(tmp_path / "saved_model.zip")
 
 
@@ -244,7 +244,7 @@ def test_tflite_files_that_would_crash_are_refused(folder: Path, tmp_path: Path,
 def test_custom_operations_are_not_run_but_profiled(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "model.tflite"
     path.write_bytes(_changed(folder, "model.tflite", _custom))
-    with pytest.raises(UserError, match="custom operation 'Evil'.*--trust-model"):
+    with pytest.raises(UserError, match=r"custom operation 'Evil'.*--trust-model"):
         load_model(path)
     profile = profile_model(path)
     assert "Evil" in profile.operations
