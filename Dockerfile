@@ -28,7 +28,6 @@ LABEL org.opencontainers.image.title="fomoad" \
 ENV PATH=/opt/fomoad/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONHASHSEED=0 \
     KERAS_HOME=/opt/keras
 COPY --from=packages /opt/fomoad /opt/fomoad
 COPY --from=weights /opt/keras /opt/keras

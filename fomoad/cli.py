@@ -14,7 +14,6 @@ from fomoad.signals import supervise
 
 USER_ERROR = 1
 INTERRUPTED = 130
-HASH_SEED = "0"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -51,17 +50,7 @@ IGNORE_UNKNOWN: Final = ("train",)
 
 def supervised_main(arguments: Sequence[str] | None = None) -> int:
     """Run one command in a process of its own, which can be ended at any moment."""
-    _fix_hash_seed()
     return supervise(lambda: main(arguments))
-
-
-def _fix_hash_seed() -> None:
-    """Start this program once more with a fixed order of sets of strings, where that is not fixed yet.
-
-    The ONNX converter's optimiser walks through such sets: another order gives another graph for the same model.
-    """
-    if os.environ.get("PYTHONHASHSEED") != HASH_SEED:
-        os.execve(sys.executable, sys.orig_argv, os.environ | {"PYTHONHASHSEED": HASH_SEED})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,8 +1,11 @@
 """ONNX files."""
 
+import contextlib
+import sys
+from collections.abc import Iterable, Iterator, MutableSet
 from typing import Any
 
-import tf2onnx
+from tf2onnx import convert as converter  # loads all its modules, which the name alone does not
 
 from fomoad.export.trace import INPUT_NAME, OUTPUT_NAME, Exported
 
@@ -13,9 +16,61 @@ OPSET = 17
 
 def convert(exported: Exported) -> bytes:
     """Convert to an ONNX model that takes and gives the same arrays as the TFLite one."""
-    model, _ = tf2onnx.convert.from_function(exported.function, exported.function.input_signature, opset=OPSET)
+    with _ordered_sets():
+        model, _ = converter.from_function(exported.function, exported.function.input_signature, opset=OPSET)
     _order(model.graph)
     return bytes(model.SerializeToString(deterministic=True))
+
+
+class _OrderedSet(MutableSet[Any]):
+    """A set that is walked through in the order in which its items came."""
+
+    def __init__(self, items: Iterable[Any] = ()) -> None:
+        self._items = dict.fromkeys(items)
+
+    def __contains__(self, item: object) -> bool:
+        return item in self._items
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def add(self, value: Any) -> None:
+        self._items[value] = None
+
+    def discard(self, value: Any) -> None:
+        self._items.pop(value, None)
+
+    def update(self, items: Iterable[Any]) -> None:
+        self._items.update(dict.fromkeys(items))
+
+    def union(self, items: Iterable[Any]) -> "_OrderedSet":
+        return _OrderedSet((*self, *items))
+
+    def intersection(self, items: Iterable[Any]) -> "_OrderedSet":
+        return _OrderedSet(self & _OrderedSet(items))
+
+    def issubset(self, items: Iterable[Any]) -> bool:
+        return self <= _OrderedSet(items)
+
+
+@contextlib.contextmanager
+def _ordered_sets() -> Iterator[None]:
+    """Give the converter's modules sets that keep their order.
+
+    Its optimiser walks through sets of names. Python orders those anew in each process (PYTHONHASHSEED), and another
+    order gives another graph for the same model.
+    """
+    modules = [module for name, module in sys.modules.items() if name.split(".")[0] == "tf2onnx"]
+    for module in modules:
+        vars(module)["set"] = _OrderedSet
+    try:
+        yield
+    finally:
+        for module in modules:
+            del vars(module)["set"]
 
 
 def _order(graph: Any) -> None:
