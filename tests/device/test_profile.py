@@ -16,11 +16,11 @@ from fomoad.errors import UserError
 from fomoad.export import tflite_file
 
 needs_tflite_micro = pytest.mark.skipif(not micro.available(), reason="TFLite Micro's interpreter is not installed")
-RANDOM = np.random.default_rng(0)
 
 
 def _weights(*shape: int) -> Any:
-    return RANDOM.normal(size=shape).astype(np.float32)
+    random = np.random.default_rng(0)
+    return random.normal(size=shape).astype(np.float32)
 
 
 def _convert(function: Callable[[Any], Any], shape: tuple[int, ...], path: Path, int8: bool = False) -> Path:

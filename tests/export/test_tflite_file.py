@@ -11,8 +11,7 @@ from fomoad.device import micro
 from fomoad.export import tflite_file
 
 STEP = 0.037
-RANDOM = np.random.default_rng(0)
-IMAGES = RANDOM.normal(size=(1, 6, 6, 16)).astype(np.float32)
+IMAGES = np.random.default_rng(0).normal(size=(1, 6, 6, 16)).astype(np.float32)
 
 
 def _convert(*kernels: Any) -> bytes:
@@ -33,12 +32,14 @@ def _run(content: bytes) -> Any:
 
 
 def _steps(*shape: int) -> Any:
-    return (RANDOM.integers(-127, 128, shape) * STEP).astype(np.float32)
+    random = np.random.default_rng(0)
+    return (random.integers(-127, 128, shape) * STEP).astype(np.float32)
 
 
 def test_constants_of_whole_steps_are_stored_in_a_quarter() -> None:
     """Two kernels of steps (one used twice, so that the file holds it once) shrink; one of other values stays."""
-    first, second, other = _steps(3, 3, 16, 32), _steps(1, 1, 16, 32), RANDOM.normal(size=(1, 1, 16, 32))
+    random = np.random.default_rng(0)
+    first, second, other = _steps(3, 3, 16, 32), _steps(1, 1, 16, 32), random.normal(size=(1, 1, 16, 32))
     content = _convert(first, second, first, other.astype(np.float32))
     narrow = tflite_file.store_as_int8(content, STEP)
     assert len(content) - len(narrow) == pytest.approx(3 * (first.size + second.size), rel=0.1)

@@ -22,8 +22,6 @@ from fomoad.features.pooling import Features, Pooling
 from fomoad.quantization import calibration
 from tests.support.kernels import LAYER, blocky_images, chain, convolution, mobilenet, on_litert, on_micro, on_reference
 
-RANDOM = np.random.default_rng(0)
-
 
 @pytest.fixture(scope="module", autouse=True)
 def _quiet() -> Iterator[None]:
@@ -54,12 +52,13 @@ def _stored(content: bytes, images: Any) -> tuple[Any, float, int]:
 
 def test_a_channel_without_weights_keeps_its_bias() -> None:
     """Folded batch normalisation leaves channels of vanishing weights; their biases once overflowed 32 bits."""
-    kernel = RANDOM.normal(0, 0.5, (1, 1, 3, 4)).astype(np.float32)
+    random = np.random.default_rng(0)
+    kernel = random.normal(0, 0.5, (1, 1, 3, 4)).astype(np.float32)
     kernel[..., 1] = 1e-20
     kernel[..., 2] = 1e-7
     bias = np.array([0.5, 3.0, -2.0, 1.0], np.float32)
     rounded = _one_convolution(kernel, bias)
-    images = RANDOM.uniform(-1, 1, (2, 8, 8, 3)).astype(np.float32)
+    images = random.uniform(-1, 1, (2, 8, 8, 3)).astype(np.float32)
     ranges = {INPUT: (-1.0, 1.0), "normalised": (-1.0, 1.0), "convolution": (-4.0, 4.0)}
     content = _to_tflite(rounded, ranges)
     stored, scale, zero = _stored(content, images)
@@ -109,9 +108,10 @@ def test_every_scaling_gives_integers_only(input_scaling: str, channels: int) ->
 
 def test_calibration_takes_percentiles() -> None:
     """One value in a million does not stretch the range; the range of the bulk is kept."""
+    random = np.random.default_rng(0)
     kernel = np.eye(3, dtype=np.float32)[None, None]
     exact = _one_convolution(kernel, np.zeros(3, np.float32), side=64)
-    images = RANDOM.uniform(-0.5, 1, (20, 64, 64, 3)).astype(np.float32)
+    images = random.uniform(-0.5, 1, (20, 64, 64, 3)).astype(np.float32)
     images[3, 4, 5, 0] = 50.0
     low, high = calibration.calibrate(exact, images, (-1.0, 1.0))["convolution"]
     assert (low, high) == pytest.approx((-0.5, 1.0), abs=0.01)
@@ -119,9 +119,10 @@ def test_calibration_takes_percentiles() -> None:
 
 def test_corrected_biases_keep_every_mean() -> None:
     """On the images that biases were corrected on, rounding shifts no channel of a linear layer."""
-    kernel = RANDOM.normal(size=(1, 1, 3, 16)).astype(np.float32)
+    random = np.random.default_rng(0)
+    kernel = random.normal(size=(1, 1, 3, 16)).astype(np.float32)
     exact = _one_convolution(kernel, np.zeros(16, np.float32))
-    images = (0.7 + RANDOM.normal(0, 0.01, (8, 8, 8, 3))).astype(np.float32)
+    images = (0.7 + random.normal(0, 0.01, (8, 8, 8, 3))).astype(np.float32)
     ranges = {INPUT: (-1.0, 1.0), "normalised": (-1.0, 1.0)}
 
     def shifts(rounded: Network) -> Any:

@@ -13,7 +13,6 @@ from fomoad.backbones.load import Weights
 from fomoad.quantization import calibration, equalization
 from tests.support.kernels import LAYER, blocky_images, chain, convolution, mobilenet
 
-RANDOM = np.random.default_rng(0)
 OFF = [1, 4]
 """Channels that are switched off in `_switched_off`."""
 
@@ -24,11 +23,12 @@ def _values(exact: Network, images: Any, ranges: graph.Ranges | None = None) -> 
 
 def _switched_off() -> Network:
     """A wide convolution with channels of vanished weights, a depthwise one and a narrow one."""
-    kernel, bias = RANDOM.normal(0, 0.4, (3, 3, 3, 6)), RANDOM.normal(2, 0.3, 6)
+    random = np.random.default_rng(0)
+    kernel, bias = random.normal(0, 0.4, (3, 3, 3, 6)), random.normal(2, 0.3, 6)
     kernel[..., OFF] *= 1e-20
     bias[OFF] = -0.5, 0
-    depthwise = RANDOM.normal(0, 0.3, (3, 3, 6, 1)), RANDOM.normal(2, 0.3, 6)
-    narrow = RANDOM.normal(0, 0.3, (1, 1, 6, 4)), RANDOM.normal(0, 1, 4)
+    depthwise = random.normal(0, 0.3, (3, 3, 6, 1)), random.normal(2, 0.3, 6)
+    narrow = random.normal(0, 0.3, (1, 1, 6, 4)), random.normal(0, 1, 4)
     return chain(
         convolution("wide", "normalised", kernel, bias, "relu6"),
         convolution("depthwise", "wide", *depthwise, "relu6", depthwise=True),
@@ -42,7 +42,8 @@ def _kernel(exact: Network, name: str) -> Any:
 
 def test_vanished_channels_go_and_leave_everything_as_it_was() -> None:
     """At the borders too, where the depthwise convolution sees padding."""
-    exact, images = _switched_off(), RANDOM.uniform(-1, 1, (3, 8, 8, 3)).astype(np.float32)
+    random = np.random.default_rng(0)
+    exact, images = _switched_off(), random.uniform(-1, 1, (3, 8, 8, 3)).astype(np.float32)
     smaller = equalization.drop_vanished_channels(exact)
     assert _kernel(smaller, "wide").shape == (3, 3, 3, 4)
     assert _kernel(smaller, "depthwise").shape == (3, 3, 4, 1)
@@ -60,10 +61,11 @@ def test_a_channel_that_is_not_always_0_stays(weight: float, bias: float) -> Non
 
 
 def test_two_linear_convolutions_become_one() -> None:
-    images = RANDOM.uniform(-1, 1, (2, 8, 8, 3)).astype(np.float32)
+    random = np.random.default_rng(0)
+    images = random.uniform(-1, 1, (2, 8, 8, 3)).astype(np.float32)
     exact = chain(
-        convolution("first", "normalised", RANDOM.normal(size=(1, 1, 3, 2)), RANDOM.normal(size=2)),
-        convolution("second", "first", RANDOM.normal(size=(1, 1, 2, 5)), RANDOM.normal(size=5), "relu6"),
+        convolution("first", "normalised", random.normal(size=(1, 1, 3, 2)), random.normal(size=2)),
+        convolution("second", "first", random.normal(size=(1, 1, 2, 5)), random.normal(size=5), "relu6"),
     )
     merged = equalization.merge_linear(exact)
     assert [node.name for node in merged.nodes] == ["normalised", "second"]
@@ -77,11 +79,12 @@ def test_a_tensor_that_is_wanted_is_not_merged_away() -> None:
 
 def test_stretched_channels_use_the_whole_range() -> None:
     """Channels of very different width become alike, and what comes after undoes it."""
-    images = RANDOM.uniform(-1, 1, (4, 8, 8, 3)).astype(np.float32)
-    kernel = RANDOM.normal(0, 0.5, (1, 1, 3, 4)) * np.array([1.0, 0.7, 0.5, 0.4])
+    random = np.random.default_rng(0)
+    images = random.uniform(-1, 1, (4, 8, 8, 3)).astype(np.float32)
+    kernel = random.normal(0, 0.3, (1, 1, 3, 4)) * np.array([1.0, 0.7, 0.5, 0.4])  # within 0 to 6, margins included
     exact = chain(
         convolution("wide", "normalised", kernel, np.array([3.0, 3.0, 2.0, 4.0]), "relu6"),
-        convolution("narrow", "wide", RANDOM.normal(size=(1, 1, 4, 2)), np.zeros(2)),
+        convolution("narrow", "wide", random.normal(size=(1, 1, 4, 2)), np.zeros(2)),
     )
     stretched = equalization.stretch_channels(exact, equalization.channel_ends(exact, images))
     low, high = equalization.channel_ends(stretched, images)["wide"]
@@ -90,18 +93,20 @@ def test_stretched_channels_use_the_whole_range() -> None:
 
 
 def test_what_reads_padded_zeros_still_reads_zeros() -> None:
-    exact, images = _switched_off(), RANDOM.uniform(-1, 1, (3, 8, 8, 3)).astype(np.float32)
+    random = np.random.default_rng(0)
+    exact, images = _switched_off(), random.uniform(-1, 1, (3, 8, 8, 3)).astype(np.float32)
     stretched = equalization.stretch_channels(exact, equalization.channel_ends(exact, images))
     np.testing.assert_allclose(_values(stretched, images), _values(exact, images), atol=1e-4)
 
 
 def test_channels_computed_twice_are_rounded_half_as_much() -> None:
     """Against the same network with every channel once, in both of its rounded tensors."""
-    images = RANDOM.uniform(-1, 1, (8, 8, 8, 3)).astype(np.float32)
+    random = np.random.default_rng(0)
+    images = random.uniform(-1, 1, (8, 8, 8, 3)).astype(np.float32)
     depthwise = np.zeros((3, 3, 4, 1))
     depthwise[1, 1] = 1
     exact = chain(
-        convolution("wide", "normalised", RANDOM.normal(0, 0.5, (1, 1, 3, 4)), np.full(4, 3.0), "relu6"),
+        convolution("wide", "normalised", random.normal(0, 0.5, (1, 1, 3, 4)), np.full(4, 3.0), "relu6"),
         convolution("depthwise", "wide", depthwise, np.zeros(4), "relu6", depthwise=True),
         convolution("narrow", "depthwise", np.eye(4)[None, None], np.zeros(4)),
     )

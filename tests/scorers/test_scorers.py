@@ -14,8 +14,13 @@ from fomoad.scorers.standardisation import FLOOR, WHITENING_FLOOR, Moments, Stan
 from fomoad.scorers.standardisation_graph import standardise as standardise_graph
 from fomoad.training.fit_gmm import fit_mixture, refit_mixture
 
-RANDOM = np.random.default_rng(3)
-CELLS = (RANDOM.standard_normal((2000, 24)) @ RANDOM.standard_normal((24, 24))).astype(np.float32) + 4
+
+def _cells(random: np.random.Generator) -> np.ndarray:
+    """Features (2000, 24) that vary together."""
+    return (random.standard_normal((2000, 24)) @ random.standard_normal((24, 24))).astype(np.float32) + 4
+
+
+CELLS = _cells(np.random.default_rng(3))
 FAR = (CELLS[:40] * 30).astype(np.float32)
 
 
@@ -61,8 +66,9 @@ def test_gmm_scores_are_scikit_learn_s_likelihoods_standardised() -> None:
 
 def test_gmm_finds_the_clusters_that_are_there() -> None:
     """Between two clusters scores are high although each coordinate is usual."""
-    centres = np.where(RANDOM.random((3000, 1)) < 0.5, -10, 10)
-    cells = (centres + RANDOM.standard_normal((3000, 5))).astype(np.float32)
+    random = np.random.default_rng(3)
+    centres = np.where(random.random((3000, 1)) < 0.5, -10, 10)
+    cells = (centres + random.standard_normal((3000, 5))).astype(np.float32)
     unmixed = standardisation(Moments.of(at_one_place(cells)))
     scorer = fit_mixture(unmixed(at_one_place(cells))[:, 0, 0], unmixed, 2, seed=0)
     between = scorer.score(np.zeros((1, 1, 1, 5), np.float32)).item()
@@ -71,8 +77,9 @@ def test_gmm_finds_the_clusters_that_are_there() -> None:
 
 def test_gmm_started_from_a_mixture_stays_with_it() -> None:
     """On slightly changed features it ends near its start, where a fit from nothing ends elsewhere."""
+    random = np.random.default_rng(3)
     scorer = mixture(CELLS, 64, seed=1)
-    changed = CELLS + RANDOM.normal(0, 0.02, CELLS.shape).astype(np.float32)
+    changed = CELLS + random.normal(0, 0.02, CELLS.shape).astype(np.float32)
     expected = scorer.score(at_one_place(CELLS)).ravel()
     started = mixture(changed, 64, seed=2, start=scorer).score(at_one_place(changed)).ravel()
     afresh = mixture(changed, 64, seed=2).score(at_one_place(changed)).ravel()
@@ -170,8 +177,9 @@ def test_patchcore_graph_computes_the_same(k: int, entries_at_a_time: int) -> No
 
 def test_standardisation_is_each_place_s_own() -> None:
     """With many images, features at every place come out with mean 0 and deviation 1."""
+    random = np.random.default_rng(3)
     scale = np.array([[2.0, 5.0], [1.5, 3.0]])[..., None]
-    images = (RANDOM.standard_normal((20_000, 2, 2, 3)) * scale + 7 * scale).astype(np.float32)
+    images = (random.standard_normal((20_000, 2, 2, 3)) * scale + 7 * scale).astype(np.float32)
     standardise = standardisation(Moments.of(images[:5000]) + Moments.of(images[5000:]))
     standardised = standardise(images)
     np.testing.assert_allclose(standardised.mean(axis=0), 0, atol=0.05)
@@ -185,7 +193,8 @@ def test_standardisation_is_each_place_s_own() -> None:
 @pytest.mark.parametrize("dimensions", [24, 100])
 def test_half_whitening_takes_the_fourth_root_of_the_covariance(dimensions: int) -> None:
     """Against SciPy's matrix power; the graph, in slices where it is wide, computes the same."""
-    mixed = RANDOM.standard_normal((3000, dimensions)) @ RANDOM.standard_normal((dimensions, dimensions))
+    random = np.random.default_rng(3)
+    mixed = random.standard_normal((3000, dimensions)) @ random.standard_normal((dimensions, dimensions))
     images = mixed.reshape(500, 2, 3, dimensions).astype(np.float32)
     scaling = standardisation(Moments.of(images))
     whitening = scaling.whitened(np.arange(3000) % 6, images.reshape(-1, dimensions))
@@ -218,7 +227,8 @@ def test_a_single_cell_is_whitened_and_rounded_without_a_division_by_zero() -> N
 
 def test_standardisation_of_few_images_leans_on_the_whole_image() -> None:
     """One image says nothing of a place's spread: each place gets about that of the image."""
-    image = RANDOM.standard_normal((1, 8, 8, 2)).astype(np.float32)
+    random = np.random.default_rng(3)
+    image = random.standard_normal((1, 8, 8, 2)).astype(np.float32)
     deviation = 1 / standardisation(Moments.of(image)).gain
     assert np.all(np.abs(deviation / image.std(axis=(0, 1, 2)) - 1) < 0.5)
 
