@@ -40,9 +40,8 @@ def convert(exported: Exported) -> bytes:
 def _renumbered(content: bytes) -> bytes:
     """Number the functions of a SavedModel from 0 and sort them: the same model gives the same file in any process."""
     model = SavedModel.FromString(content)
-    functions = [
-        function.signature.name for graph in model.meta_graphs for function in graph.graph_def.library.function
-    ]
+    libraries = [graph.graph_def.library for graph in model.meta_graphs]
+    functions = [function.signature.name for library in libraries for function in library.function]
     numbers = sorted({int(found[1]) for found in map(_FUNCTION.match, functions) if found})
     names = {
         name: f"{name.removesuffix(found[1])}{numbers.index(int(found[1]))}"
