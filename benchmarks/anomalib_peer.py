@@ -69,7 +69,7 @@ def backbone(path: Path) -> Any:
                 if node["kind"] == "Convolution":
                     kernel, bias = getattr(self, f"kernel{index}"), getattr(self, f"bias{index}")
                     groups = len(kernel) if node["depthwise"] else 1
-                    padded = functional.pad(result, node["pads"])
+                    padded = functional.pad(result, node["pads"], value=node["padding"])
                     result = functional.conv2d(padded, kernel, bias, node["strides"], groups=groups)
                 if node["activation"] == "relu6":
                     result = functional.relu6(result)

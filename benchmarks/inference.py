@@ -73,8 +73,8 @@ def _onnx(path: Path, threads: int) -> Callable[[], Any]:
 
 
 def noise(shape: Any) -> Any:
-    """An image of the given shape, -1..1."""
-    return np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+    """An image of the given shape, 0..1."""
+    return np.random.default_rng(0).uniform(0, 1, shape).astype(np.float32)
 
 
 if __name__ == "__main__":

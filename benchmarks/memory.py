@@ -80,11 +80,11 @@ def main() -> None:
 def write_images(path: Path, count: int) -> None:
     """Write photographs of a few parts, each moved and exposed anew: hardly any two patches are the same."""
     random = np.random.default_rng(0)
-    photos = [from_pixels(photo(NORMAL_NAME, SIDE, DIFFICULTIES["medium"], random)[0], "-1..1") for _ in range(PARTS)]
+    photos = [from_pixels(photo(NORMAL_NAME, SIDE, DIFFICULTIES["medium"], random)[0], "0..1") for _ in range(PARTS)]
     images = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(count, SIDE, SIDE, 3))
     for row in range(count):
         moved = np.roll(photos[row % PARTS], random.integers(-8, 9, 2), (0, 1))
-        images[row] = np.clip(moved * random.uniform(0.9, 1.1), -1, 1)
+        images[row] = np.clip(moved * random.uniform(0.9, 1.1), 0, 1)
     images.flush()
 
 

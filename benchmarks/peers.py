@@ -26,7 +26,7 @@ import numpy as np
 
 from benchmarks import anomalib_peer, processes, quality, references
 from fomoad.backbones import load
-from fomoad.backbones.graph import Convolution, Network, Normalisation
+from fomoad.backbones.graph import Convolution, Network
 from fomoad.data import dataset
 from fomoad.data.info_file import Info
 from fomoad.export import tflite
@@ -134,8 +134,7 @@ def write_network(path: Path, network: Network) -> None:
             kernel = node.kernel.transpose(2, 3, 0, 1) if node.depthwise else node.kernel.transpose(3, 2, 0, 1)
             arrays |= {f"kernel{index}": np.ascontiguousarray(kernel), f"bias{index}": node.bias}
             about |= {"pads": (left, right, top, bottom), "strides": node.strides, "depthwise": node.depthwise}
-        elif isinstance(node, Normalisation):
-            assert np.all(node.affine.scale == 1), "the images are scaled as the backbone expects them"
+            about["padding"] = node.padding
         nodes.append(about | {"activation": getattr(node, "activation", "linear")})
     np.savez(path, nodes=json.dumps(nodes), **arrays)
 

@@ -27,6 +27,7 @@ from fomoad.data import dataset, import_images
 from fomoad.data.info_file import Info
 from fomoad.data.label_names import anomalous_flags
 from fomoad.data.samples import generate
+from fomoad.data.scaling import DEFAULT_SCALING
 from fomoad.data.writer import MASK_DEFECT, Sample, write_data_directory
 from fomoad.features import extractor
 from fomoad.features.pooling import Features, Pooling
@@ -44,7 +45,7 @@ from fomoad.training.sampling import MAX_CELLS
 from fomoad.training.train import build_features, train
 
 SIZE = 96
-SCALING = "-1..1"
+SCALING = DEFAULT_SCALING
 QUICK_SAMPLE = ["1:medium"]
 SAMPLE = ["1:easy", "1:medium", "2:medium", "1:hard", "2:hard"]
 SAMPLE_TESTS = 150

@@ -94,15 +94,14 @@ def base_photos(path: Path) -> NDArray[np.uint8]:
 
 
 def crops(photos: NDArray[np.uint8], count: int) -> Iterator[NDArray[np.float32]]:
-    """Blocks (n, SIDE, SIDE, 3), -1..1, of crops, together `count`; the first ones are the same for every count."""
+    """Blocks (n, SIDE, SIDE, 3), 0..1, of crops, together `count`; the first ones are the same for every count."""
     for start in range(0, count, BLOCK):
         random = np.random.default_rng([2, start])
         block = np.empty((min(BLOCK, count - start), SIDE, SIDE, 3), np.float32)
         for image in block:
             y, x = random.integers(MARGIN + 1, size=2)
             cut = photos[random.integers(len(photos)), y : y + SIDE, x : x + SIDE]
-            np.multiply(cut[:, :: random.choice((-1, 1))], random.uniform(0.85, 1) / 127.5, out=image)
-            image -= 1
+            np.multiply(cut[:, :: random.choice((-1, 1))], random.uniform(0.85, 1) / 255, out=image)
         yield block
 
 

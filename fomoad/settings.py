@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from fomoad.data.scaling import Scaling
+from fomoad.data.scaling import DEFAULT_SCALING, Scaling
 from fomoad.errors import UserError
 
 Backbone = Literal["mobilenet-v2-0.35", "mobilenet-v2-0.5", "mobilenet-v2-0.75", "mobilenet-v2-1.0", "resnet50"]
@@ -52,7 +52,7 @@ class TrainSettings(BaseModel):
         1, description="PatchCore: number of nearest neighbours whose mean distance is a patch's score."
     )
     image_input_scaling: Scaling = Field(
-        "-1..1", description="How the values of the images are scaled, as parameters.json says."
+        DEFAULT_SCALING, description="How the values of the images are scaled, as parameters.json says."
     )
     threshold_method: Literal["max", "conformal"] = Field(
         "max",

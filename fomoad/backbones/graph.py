@@ -22,6 +22,8 @@ Ranges = Mapping[str, tuple[float, float]]
 
 INPUT = "input"
 """The name of the tensor that holds the images as the user gives them."""
+NORMALISED = "normalised"
+"""The name of the tensor that holds them as the weights expect them, where they are made so one by one."""
 INT8_STEPS = 255
 KERNEL_STEPS = 127
 MOST_BIAS_STEPS = 2.0**24
@@ -53,7 +55,8 @@ class Normalisation(Node):
 class Convolution(Node):
     """A convolution with bias and activation; depthwise where `depthwise` is set.
 
-    `kernel` is (height, width, inputs, outputs), or (height, width, inputs, 1) for a depthwise one.
+    `kernel` is (height, width, inputs, outputs), or (height, width, inputs, 1) for a depthwise one. `padding` is what
+    its inputs are padded with, as `pads` says.
     """
 
     kernel: Array
@@ -62,6 +65,7 @@ class Convolution(Node):
     pads: Pads
     depthwise: bool
     activation: str = "linear"
+    padding: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -99,23 +103,41 @@ def fold(model: Any, outputs: Iterable[str], affine: Affine, channels: int) -> N
     give for the grey image repeated three times: exactly, by summing the first kernel over its inputs where all
     channels are normalised alike, else by making the three normalised channels of the one.
 
+    Where all channels are normalised alike, the convolutions that read the images do that on their way, so that
+    nothing is computed, or rounded, before them.
+
     Raises ValueError for a layer that this reader does not know, or an output that is no layer's.
     """
     wanted = tuple(outputs)
     height, width = model.input_shape[1:3]
     reader = _KerasReader(model)
-    nodes = _needed(reader.nodes, wanted)
-    summed = channels == 1 and _uniform(affine)
-    if summed:
-        affine = replace(affine, scale=affine.scale[:1], offset=affine.offset[:1])
-    first: Node = Normalisation("normalised", (INPUT,), affine)
-    folded: list[Node] = [first]
-    for node in nodes:
-        node = replace(node, inputs=tuple("normalised" if i == reader.input else i for i in node.inputs))
-        if isinstance(node, Convolution) and "normalised" in node.inputs and summed:
-            node = replace(node, kernel=node.kernel.sum(axis=2, keepdims=True))
+    alike = _uniform(affine)
+    source = INPUT if alike else NORMALISED
+    folded: list[Node] = [] if alike else [Normalisation(NORMALISED, (INPUT,), affine)]
+    for node in _needed(reader.nodes, wanted):
+        first = reader.input in node.inputs
+        node = replace(node, inputs=tuple(source if name == reader.input else name for name in node.inputs))
+        if first and alike:
+            node = _normalising(node, affine, summed=channels == 1)
         folded.append(node)
     return Network(tuple(folded), wanted, (height, width, channels))
+
+
+def _normalising(node: Node, affine: Affine, summed: bool) -> Convolution:
+    """The convolution of images that first are normalised, each channel alike; of grey ones where it is `summed`.
+
+    Zeros around the normalised image are the value around the image itself that is normalised to zero.
+    """
+    if not isinstance(node, Convolution) or node.depthwise:
+        raise ValueError(f"the layer {node.name!r} reads the images, but is no convolution over all of their channels")
+    scale, offset = float(affine.scale[0]), float(affine.offset[0])
+    kernel = node.kernel.astype(np.float64)
+    return replace(
+        node,
+        kernel=(scale * (kernel.sum(axis=2, keepdims=True) if summed else kernel)).astype(np.float32),
+        bias=(node.bias + offset * kernel.sum(axis=(0, 1, 2))).astype(np.float32),
+        padding=-offset / scale,
+    )
 
 
 def run(network: Network, images: tf.Tensor, ranges: Ranges | None = None, every: bool = False) -> dict[str, tf.Tensor]:
@@ -151,10 +173,14 @@ def _compute(node: Node, inputs: list[tf.Tensor], ranges: Ranges | None) -> tf.T
 
 
 def _convolve(node: Convolution, inputs: tf.Tensor, ranges: Ranges | None) -> tf.Tensor:
-    padded, padding = _pad(inputs, node.kernel.shape[:2], node.strides, node.pads)
+    value = node.padding
     kernel = tf.constant(node.kernel)
     if ranges is not None:
+        value = _whole_steps(value, ranges[node.inputs[0]])
         kernel = _rounded_kernel(kernel, node, ranges[node.inputs[0]])
+    padded, padding = _pad(inputs, node.kernel.shape[:2], node.strides, node.pads, value)
+    if ranges is not None and padded is not inputs:
+        padded = rounded(padded, node.inputs[0], ranges)
     strides = (1, *node.strides, 1)
     if node.depthwise:
         outputs = tf.nn.depthwise_conv2d(padded, kernel, strides, padding)
@@ -165,8 +191,6 @@ def _convolve(node: Convolution, inputs: tf.Tensor, ranges: Ranges | None) -> tf
 
 def _normalise(node: Normalisation, images: tf.Tensor, ranges: Ranges | None) -> tf.Tensor:
     affine = node.affine
-    if _identity(affine):
-        return images
     if affine.reversed_channels and images.shape[-1] == 3:
         images = images[..., ::-1]
     # Rounded in between as well: a tensor that is not would be float32, four times as large on the device.
@@ -180,21 +204,18 @@ def scaled_name(node: Normalisation) -> str:
 
 
 def _uniform(affine: Affine) -> bool:
-    return bool(np.ptp(affine.scale) == 0 and np.ptp(affine.offset) == 0)
+    return bool(np.ptp(affine.scale) == 0 and np.ptp(affine.offset) == 0 and not affine.reversed_channels)
 
 
-def _identity(affine: Affine) -> bool:
-    unchanged = np.allclose(affine.scale, 1, atol=1e-6) and np.allclose(affine.offset, 0, atol=1e-6)
-    return bool(unchanged and not affine.reversed_channels)
-
-
-def _pad(inputs: tf.Tensor, size: tuple[int, ...], strides: tuple[int, int], pads: Pads) -> tuple[tf.Tensor, str]:
-    """Pad with zeros as `pads` says, by the operation's own padding where that is the same."""
+def _pad(
+    inputs: tf.Tensor, size: tuple[int, ...], strides: tuple[int, int], pads: Pads, value: float = 0.0
+) -> tuple[tf.Tensor, str]:
+    """Pad with a value as `pads` says, by the operation's own padding where that is the same."""
     if pads == NO_PADS:
         return inputs, "VALID"
-    if pads == same_pads(tuple(inputs.shape[1:3]), size, strides):
+    if value == 0 and pads == same_pads(tuple(inputs.shape[1:3]), size, strides):
         return inputs, "SAME"
-    return tf.pad(inputs, [(0, 0), *pads, (0, 0)]), "VALID"
+    return tf.pad(inputs, [(0, 0), *pads, (0, 0)], constant_values=value), "VALID"
 
 
 def same_pads(sides: tuple[int, ...], size: tuple[int, ...], strides: tuple[int, int]) -> Pads:
@@ -212,6 +233,12 @@ def rounded(tensor: tf.Tensor, name: str, ranges: Ranges | None) -> tf.Tensor:
         return tensor
     low, high = ranges[name]
     return tf.quantization.fake_quant_with_min_max_args(tensor, low, high, num_bits=8)
+
+
+def _whole_steps(value: float, ends: tuple[float, float]) -> float:
+    """The value rounded to a whole number of the steps of a range, from 0."""
+    step = (ends[1] - ends[0]) / INT8_STEPS
+    return round(value / step) * step
 
 
 def _rounded_kernel(kernel: tf.Tensor, node: Convolution, input_range: tuple[float, float]) -> tf.Tensor:

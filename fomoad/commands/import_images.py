@@ -9,7 +9,7 @@ HELP = "Make a data directory from a folder of images, with masks where there ar
 def declare(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     from fomoad.data.image_file import RESIZE_MODES
-    from fomoad.data.scaling import CHANNEL_COUNTS, SCALINGS
+    from fomoad.data.scaling import CHANNEL_COUNTS, DEFAULT_SCALING, SCALINGS
 
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder with images, see the README for layouts")
     parser.add_argument("--data-directory", type=Path, required=True, help="the data directory to write")
@@ -17,7 +17,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resize", choices=RESIZE_MODES, default="squash", help="default: squash")
     parser.add_argument("--channels", type=int, choices=CHANNEL_COUNTS, default=3, help="1: grey, 3: RGB (default)")
     parser.add_argument("--skip-broken", action="store_true", help="leave broken images out instead of stopping")
-    parser.add_argument("--image-input-scaling", choices=SCALINGS, default="-1..1", help="default: -1..1")
+    parser.add_argument("--image-input-scaling", choices=SCALINGS, default=DEFAULT_SCALING, help="default: %(default)s")
     parser.add_argument(
         "--test-share", type=float, default=0.2, help="share of the good images to test with if no folder says it"
     )

@@ -8,7 +8,7 @@ HELP = "Make a data directory of photos of a machined part, good and defective, 
 
 def declare(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    from fomoad.data.scaling import CHANNEL_COUNTS, SCALINGS
+    from fomoad.data.scaling import CHANNEL_COUNTS, DEFAULT_SCALING, SCALINGS
 
     parser.add_argument("directory", type=Path, metavar="DIR", help="the data directory to write")
     parser.add_argument("--size", type=int, default=96, help="side of the photos in pixels (default: 96)")
@@ -19,7 +19,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--channels", type=int, choices=CHANNEL_COUNTS, default=3, help="1: grey, 3: RGB (default)")
     parser.add_argument("--photos", type=Path, metavar="FOLDER", help="write the photos and masks as PNG files too")
     parser.add_argument("--difficulty", choices=("easy", "medium", "hard"), default="medium", help="default: medium")
-    parser.add_argument("--image-input-scaling", choices=SCALINGS, default="-1..1", help="default: -1..1")
+    parser.add_argument("--image-input-scaling", choices=SCALINGS, default=DEFAULT_SCALING, help="default: %(default)s")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ from fomoad.data.dataset import MIN_SIDE
 from fomoad.data.image_file import fit, pixels, read_image, read_mask, shrunk_mask
 from fomoad.data.image_folder import Entry, list_images
 from fomoad.data.label_names import LabelNames
+from fomoad.data.scaling import DEFAULT_SCALING
 from fomoad.data.writer import Sample, Written, write_data_directory
 from fomoad.errors import UserError
 from fomoad.progress import log, track
@@ -26,7 +27,7 @@ def run(
     resize: str = "squash",
     channels: int = 3,
     skip_broken: bool = False,
-    scaling: str = "-1..1",
+    scaling: str = DEFAULT_SCALING,
     test_share: float = 0.2,
     names: LabelNames | None = None,
     group_by: str | None = None,

@@ -16,8 +16,14 @@ from fomoad.errors import UserError
 Scaling = Literal["0..1", "-1..1", "-128..127", "0..255", "torch", "bgr-subtract-imagenet-mean"]
 SCALINGS: Final[tuple[str, ...]] = get_args(Scaling)
 
+DEFAULT_SCALING: Final[Scaling] = "0..1"
+"""Its int8 codes are a camera's bytes less 128, with nothing to round; and it is Edge Impulse's own default."""
+
 CHANNEL_COUNTS: Final = (1, 3)
 MAX_PIXEL: Final = 255.0
+INT8_CODES: Final = (-128, 127)
+TIE_MARGIN: Final = 1e-4
+"""How far, in int8 steps, every pixel value stays from halfway between two codes: ten times what float32 loses."""
 
 TORCH_MEAN_RGB: Final = (0.485, 0.456, 0.406)
 TORCH_DEVIATION_RGB: Final = (0.229, 0.224, 0.225)
@@ -90,6 +96,29 @@ def valid_range(scaling: str, channels: int) -> tuple[float, float]:
     constants = affine(scaling, channels)
     black, white = constants.offset, MAX_PIXEL * constants.scale + constants.offset
     return float(black.min()), float(white.max())
+
+
+def int8_range(scaling: str, channels: int) -> tuple[float, float]:
+    """Return the values that the int8 codes -128 and 127 of a model's input stand for.
+
+    Steps are as fine as the scaling's range allows with no pixel value halfway between two codes: there, C rounds away
+    from zero and NumPy to the even code, so that a device would see another image than a computer.
+
+    >>> low, high = int8_range("0..1", 3)  # the step is 1/255, the code of 0 is -128
+    >>> round(255 * low), round(255 * high)
+    (0, 255)
+    """
+    low, high = valid_range(scaling, channels)
+    pixels = np.arange(256)[:, None].repeat(channels, axis=1)
+    values = from_pixels(pixels, scaling).astype(np.float64)
+    lowest, highest = INT8_CODES
+    steps = highest - lowest
+    while True:
+        step = (high - low) / steps
+        zero = np.floor((lowest + highest + 1) / 2 - (low + high) / (2 * step))  # of two as near, the upper
+        if np.abs(values / step % 1 - 0.5).min() > TIE_MARGIN:
+            return float((lowest - zero) * step), float((highest - zero) * step)
+        steps -= 1
 
 
 def _for_channels(constants: tuple[float, ...], channels: int) -> NDArray[np.float64]:

@@ -38,10 +38,12 @@ class TensorSpec:
     zero_point: int | None = None
 
     def encode(self, values: NDArray[np.float32]) -> NDArray[Any]:
-        """Real values to stored ones, rounded to the nearest and saturated."""
+        """Real values to stored ones, rounded to the nearest and saturated; halves away from 0, as C rounds."""
         if self.scale is None:
             return values
-        stored = np.round(values / np.float32(self.scale)) + (self.zero_point or 0)
+        steps = values / np.float32(self.scale)
+        whole = np.trunc(steps)
+        stored = whole + np.sign(steps) * (np.abs(steps - whole) >= 0.5) + (self.zero_point or 0)
         saturated: NDArray[np.int8] = np.clip(stored, -128, 127).astype(np.int8)
         return saturated
 

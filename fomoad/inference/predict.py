@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fomoad.data.image_file import RESIZE_MODES, SUFFIXES, Fit, fit, pixels, read_image
-from fomoad.data.scaling import from_pixels
+from fomoad.data.scaling import DEFAULT_SCALING, from_pixels
 from fomoad.errors import UserError
 from fomoad.inference import overlay
 from fomoad.inference.model import GridModel, load_model
@@ -27,7 +27,6 @@ METADATA_FILE: Final = "anomaly_metadata.json"
 """As in fomoad.metadata, whose pydantic is not needed here."""
 
 STANDARD_INPUT: Final = "-"
-DEFAULT_SCALING: Final = "-1..1"
 DEFAULT_RESIZE: Final = "squash"
 
 

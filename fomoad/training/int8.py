@@ -39,7 +39,7 @@ def round_network(settings: TrainSettings, images: Images, features: Features) -
     some = _calibration_images(images)
     with step("Equalising channels for int8"):
         equal = equalization.equalise(features.network, some)
-    ranges = calibration.calibrate(equal, some, scaling.valid_range(settings.image_input_scaling, images.shape[2]))
+    ranges = calibration.calibrate(equal, some, scaling.int8_range(settings.image_input_scaling, images.shape[2]))
     with step("Correcting biases for int8"):
         rounded = calibration.correct_biases(equal, ranges, some)
         error = _feature_error(features.network, rounded, ranges, some)

@@ -107,11 +107,13 @@ class Trainer:
 
 
 def images_of(count: int, side: int) -> np.ndarray:
-    """Images -1..1 of stripes in random places."""
+    """Images 0..1 of stripes in random places."""
     random = np.random.default_rng(count)
     y, x = np.mgrid[:side, :side].astype(np.float32)
     phase = random.uniform(0, 6, (count, 1, 1, 1)).astype(np.float32)
-    waves: np.ndarray = 0.7 * np.sin((x + 2 * y)[None, :, :, None] / 3 + phase + np.zeros((1, 1, 1, 3), np.float32))
+    waves: np.ndarray = 0.5 + 0.35 * np.sin(
+        (x + 2 * y)[None, :, :, None] / 3 + phase + np.zeros((1, 1, 1, 3), np.float32)
+    )
     return waves
 
 

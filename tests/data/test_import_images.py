@@ -258,7 +258,7 @@ def test_groups_share_an_id_and_a_side(tmp_path: Path, capsys: pytest.CaptureFix
     by_group = {pair for split in ids for pair in zip(groups[split], ids[split], strict=True)}
     assert len(by_group) == len({group for group, _ in by_group}) == len({number for _, number in by_group}) == 10
     assert _array(data, "Y_split_train")[:, 1].tolist() == ids["train"]
-    assert open_split(data, "train", "-1..1", read_info(None, data)).ids == [str(number) for number in ids["train"]]
+    assert open_split(data, "train", "0..1", read_info(None, data)).ids == [str(number) for number in ids["train"]]
 
 
 def test_groups_that_were_not_given_are_hinted_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

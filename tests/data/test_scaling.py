@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fomoad.data.scaling import SCALINGS, affine, from_pixels, to_pixels, valid_range
+from fomoad.data.scaling import CHANNEL_COUNTS, SCALINGS, affine, from_pixels, int8_range, to_pixels, valid_range
 from fomoad.errors import UserError
 
 
@@ -58,6 +58,28 @@ def test_affine_says_what_from_pixels_does(pixels: np.ndarray, scaling: str, cha
     ordered = images[..., ::-1] if constants.reversed_channels else images
     expected = ordered * constants.scale.astype(np.float64) + constants.offset
     np.testing.assert_allclose(from_pixels(images, scaling), expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("scaling", SCALINGS)
+@pytest.mark.parametrize("channels", CHANNEL_COUNTS)
+def test_every_pixel_value_is_one_code_by_either_rounding(scaling: str, channels: int) -> None:
+    """NumPy rounds halves to even, C away from zero; no value lies between, nor farther out than its code."""
+    low, high = int8_range(scaling, channels)
+    step = np.float32((high - low) / 255)
+    zero = round(-128 - low / step)
+    steps = from_pixels(np.arange(256)[:, None].repeat(channels, axis=1), scaling) / step
+    half_even = np.rint(steps).astype(int) + zero
+    away_from_zero = (np.sign(steps) * np.floor(np.abs(steps) + 0.5)).astype(int) + zero
+    np.testing.assert_array_equal(half_even, away_from_zero)
+    assert np.abs(steps - np.floor(steps) - 0.5).min() > 5e-5
+    assert half_even.min() >= -129
+    assert half_even.max() <= 128
+    assert high - low >= 0.99 * np.subtract(*valid_range(scaling, channels)[::-1])
+
+
+def test_the_default_s_codes_are_the_pixels_less_128() -> None:
+    assert int8_range("0..1", 3) == (0, 1)
+    assert int8_range("-1..1", 3) == pytest.approx((-128 / 127, 1))
 
 
 def test_grey_torch_uses_the_mean_constants() -> None:

@@ -120,9 +120,9 @@ def test_a_missing_model_is_named_first(tmp_path, data):
 def test_without_metadata_a_threshold_must_be_given(tmp_path, data, models):
     (tmp_path / "model.tflite").write_bytes((models / "model.tflite").read_bytes())
     with pytest.raises(UserError, match="--threshold"):
-        evaluate.run(tmp_path / "model.tflite", data, tmp_path / "report")
+        evaluate.run(tmp_path / "model.tflite", data, tmp_path / "report", image_scaling="-1..1")
     assert not (tmp_path / "report").exists()
-    results = evaluate.run(tmp_path / "model.tflite", data, tmp_path / "report", threshold=0.3)
+    results = evaluate.run(tmp_path / "model.tflite", data, tmp_path / "report", threshold=0.3, image_scaling="-1..1")
     assert results.trained_threshold is None
     assert results.model.settings is None
 

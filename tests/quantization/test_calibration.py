@@ -14,13 +14,17 @@ from fomoad.backbones import graph, load
 from fomoad.backbones.graph import INPUT, Network
 from fomoad.backbones.load import Weights
 from fomoad.data import scaling
+from fomoad.data.scaling import DEFAULT_SCALING
 from fomoad.device import micro
 from fomoad.export import tflite, tflite_file
 from fomoad.export.trace import Exported
 from fomoad.features import extractor
 from fomoad.features.pooling import Features, Pooling
+from fomoad.inference.model import TensorSpec
 from fomoad.quantization import calibration
 from tests.support.kernels import LAYER, blocky_images, chain, convolution, mobilenet, on_litert, on_micro, on_reference
+
+CODES = scaling.int8_range(DEFAULT_SCALING, 3)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -33,7 +37,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _one_convolution(kernel: Any, bias: Any, side: int = 8) -> Network:
-    return chain(convolution("convolution", "normalised", kernel, bias), side=side)
+    return chain(convolution("convolution", INPUT, kernel, bias), side=side)
 
 
 def _to_tflite(rounded: Network, ranges: graph.Ranges) -> bytes:
@@ -46,7 +50,7 @@ def _stored(content: bytes, images: Any) -> tuple[Any, float, int]:
     """int8 inputs (N, ...) and the output's scale and zero point."""
     interpreter = Interpreter(model_content=content)
     scale, zero = interpreter.get_input_details()[0]["quantization"]
-    stored = np.clip(np.round(images / scale) + zero, -128, 127).astype(np.int8)
+    stored = TensorSpec((), "int8", scale, zero).encode(images)
     return stored, *interpreter.get_output_details()[0]["quantization"]
 
 
@@ -59,7 +63,7 @@ def test_a_channel_without_weights_keeps_its_bias() -> None:
     bias = np.array([0.5, 3.0, -2.0, 1.0], np.float32)
     rounded = _one_convolution(kernel, bias)
     images = random.uniform(-1, 1, (2, 8, 8, 3)).astype(np.float32)
-    ranges = {INPUT: (-1.0, 1.0), "normalised": (-1.0, 1.0), "convolution": (-4.0, 4.0)}
+    ranges = {INPUT: (-1.0, 1.0), "convolution": (-4.0, 4.0)}
     content = _to_tflite(rounded, ranges)
     stored, scale, zero = _stored(content, images)
     outputs = (on_litert(content, stored) - zero) * scale
@@ -70,7 +74,7 @@ def test_a_channel_without_weights_keeps_its_bias() -> None:
 def test_int8_kernels_compute_what_the_simulation_says() -> None:
     """For a whole backbone; single values differ by the kernels' own rounding, which later layers carry on."""
     exact, images = mobilenet(), blocky_images(12)
-    ranges = calibration.calibrate(exact, images, (-1.0, 1.0))
+    ranges = calibration.calibrate(exact, images, CODES)
     rounded = calibration.correct_biases(exact, ranges, images)
     content = _to_tflite(rounded, ranges)
     stored, scale, zero = _stored(content, images)
@@ -84,7 +88,7 @@ def test_int8_kernels_compute_what_the_simulation_says() -> None:
 @pytest.mark.skipif(not micro.available(), reason="TFLite Micro's interpreter is not installed")
 def test_tflite_micro_agrees_with_the_reference_kernels_to_the_bit() -> None:
     exact, images = mobilenet(), blocky_images(3)
-    ranges = calibration.calibrate(exact, images, (-1.0, 1.0))
+    ranges = calibration.calibrate(exact, images, CODES)
     content = _to_tflite(exact, ranges)
     stored, _, _ = _stored(content, images)
     np.testing.assert_array_equal(on_micro(content, stored), on_reference(content, stored))
@@ -96,14 +100,29 @@ def test_every_scaling_gives_integers_only(input_scaling: str, channels: int) ->
     """From the input to the last convolution nothing is float32, and the input's range is the scaling's."""
     shape = (32, 32, channels)
     exact, images = mobilenet(shape, input_scaling), blocky_images(4, shape, input_scaling)
-    low, high = scaling.valid_range(input_scaling, channels)
+    low, high = scaling.int8_range(input_scaling, channels)
     ranges = calibration.calibrate(exact, images, (low, high))
     content = _to_tflite(exact, ranges)
     types = {tensor.dtype for operation in tflite_file.operations(content) for tensor in operation.outputs}
     assert types == {"int8"}
     scale, zero = Interpreter(model_content=content).get_input_details()[0]["quantization"]
-    assert scale * (-128 - zero) == pytest.approx(low, abs=scale)
-    assert scale * (127 - zero) == pytest.approx(high, abs=scale)
+    assert scale == np.float32((high - low) / 255)
+    assert zero == round(-128 - low / scale)
+    values = scaling.from_pixels(np.arange(256)[:, None].repeat(channels, axis=1), input_scaling)
+    np.testing.assert_array_equal(
+        TensorSpec((), "int8", scale, zero).encode(values),
+        np.clip(np.rint(values / np.float32(scale)) + zero, -128, 127),
+    )
+
+
+def test_the_default_scaling_costs_no_operation_on_the_image() -> None:
+    """The first convolution reads a camera's bytes less 128, and around the image the byte nearest to mid grey."""
+    exact, images = mobilenet((33, 40, 3)), blocky_images(4, (33, 40, 3))
+    content = _to_tflite(exact, calibration.calibrate(exact, images, CODES))
+    assert Interpreter(model_content=content).get_input_details()[0]["quantization"] == (np.float32(1 / 255), -128)
+    names = [operation.name for operation in tflite_file.operations(content)]
+    assert names[:2] == ["PADV2", "CONV_2D"]
+    assert not {"MUL", "ADD", "SUB", "QUANTIZE"} & set(names[:3])
 
 
 def test_calibration_takes_percentiles() -> None:
@@ -123,7 +142,7 @@ def test_corrected_biases_keep_every_mean() -> None:
     kernel = random.normal(size=(1, 1, 3, 16)).astype(np.float32)
     exact = _one_convolution(kernel, np.zeros(16, np.float32))
     images = (0.7 + random.normal(0, 0.01, (8, 8, 8, 3))).astype(np.float32)
-    ranges = {INPUT: (-1.0, 1.0), "normalised": (-1.0, 1.0)}
+    ranges = {INPUT: (-1.0, 1.0)}
 
     def shifts(rounded: Network) -> Any:
         given = graph.run(rounded, images, ranges)["convolution"]
@@ -136,9 +155,9 @@ def test_corrected_biases_keep_every_mean() -> None:
 def test_trained_weights_keep_their_features(shared: Path) -> None:
     """With trained weights, vanished channels included, corrected int8 features are close to the float ones."""
     weights = shared / "weights/keras/models/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_128_no_top.h5"
-    exact = load.load("mobilenet-v2-0.35", Weights("test", weights), (96, 96, 3), "-1..1", (LAYER,))
+    exact = load.load("mobilenet-v2-0.35", Weights("test", weights), (96, 96, 3), DEFAULT_SCALING, (LAYER,))
     images = blocky_images(8, (96, 96, 3))
-    ranges = calibration.calibrate(exact, images, (-1.0, 1.0))
+    ranges = calibration.calibrate(exact, images, CODES)
     plain = calibration.errors(exact, exact, ranges, images)[LAYER]
     corrected = calibration.errors(exact, calibration.correct_biases(exact, ranges, images), ranges, images)[LAYER]
     assert corrected < 0.9 * plain
@@ -148,7 +167,7 @@ def test_trained_weights_keep_their_features(shared: Path) -> None:
 def test_pooled_features_are_not_rounded_again() -> None:
     """The int8 model's features are the means of the values that its last convolution gives, in float32."""
     exact, images = mobilenet(), blocky_images(4)
-    ranges = calibration.calibrate(exact, images, (-1.0, 1.0))
+    ranges = calibration.calibrate(exact, images, CODES)
     plain, pooled = (Features(exact, LAYER, Pooling(size, size)) for size in (1, 2))
     exported = Exported(lambda image: pooled.graph(image, ranges), exact.input_shape)
     content = tflite.convert_features(exported, rounded=True)

@@ -10,6 +10,7 @@ import pytest
 from fomoad.backbones import graph, load
 from fomoad.backbones.graph import INPUT, Network
 from fomoad.backbones.load import Weights
+from fomoad.data.scaling import DEFAULT_SCALING, int8_range
 from fomoad.quantization import calibration, equalization
 from tests.support.kernels import LAYER, blocky_images, chain, convolution, mobilenet
 
@@ -30,7 +31,7 @@ def _switched_off() -> Network:
     depthwise = random.normal(0, 0.3, (3, 3, 6, 1)), random.normal(2, 0.3, 6)
     narrow = random.normal(0, 0.3, (1, 1, 6, 4)), random.normal(0, 1, 4)
     return chain(
-        convolution("wide", "normalised", kernel, bias, "relu6"),
+        convolution("wide", INPUT, kernel, bias, "relu6"),
         convolution("depthwise", "wide", *depthwise, "relu6", depthwise=True),
         convolution("narrow", "depthwise", *narrow),
     )
@@ -53,10 +54,10 @@ def test_vanished_channels_go_and_leave_everything_as_it_was() -> None:
 @pytest.mark.parametrize(("weight", "bias"), [(1e-20, 0.5), (0.1, -0.5)])
 def test_a_channel_that_is_not_always_0_stays(weight: float, bias: float) -> None:
     exact = _switched_off()
-    wide = exact.nodes[1]
+    wide = exact.nodes[0]
     kernel, biases = wide.kernel.copy(), wide.bias.copy()  # type: ignore[attr-defined]
     kernel[..., 1], biases[1] = weight, bias
-    changed = replace(exact, nodes=(exact.nodes[0], replace(wide, kernel=kernel, bias=biases), *exact.nodes[2:]))
+    changed = replace(exact, nodes=(replace(wide, kernel=kernel, bias=biases), *exact.nodes[1:]))
     assert _kernel(equalization.drop_vanished_channels(changed), "wide").shape[3] == 5
 
 
@@ -64,11 +65,11 @@ def test_two_linear_convolutions_become_one() -> None:
     random = np.random.default_rng(0)
     images = random.uniform(-1, 1, (2, 8, 8, 3)).astype(np.float32)
     exact = chain(
-        convolution("first", "normalised", random.normal(size=(1, 1, 3, 2)), random.normal(size=2)),
+        convolution("first", INPUT, random.normal(size=(1, 1, 3, 2)), random.normal(size=2)),
         convolution("second", "first", random.normal(size=(1, 1, 2, 5)), random.normal(size=5), "relu6"),
     )
     merged = equalization.merge_linear(exact)
-    assert [node.name for node in merged.nodes] == ["normalised", "second"]
+    assert [node.name for node in merged.nodes] == ["second"]
     np.testing.assert_allclose(_values(merged, images), _values(exact, images), atol=1e-5)
 
 
@@ -83,7 +84,7 @@ def test_stretched_channels_use_the_whole_range() -> None:
     images = random.uniform(-1, 1, (4, 8, 8, 3)).astype(np.float32)
     kernel = random.normal(0, 0.3, (1, 1, 3, 4)) * np.array([1.0, 0.7, 0.5, 0.4])  # within 0 to 6, margins included
     exact = chain(
-        convolution("wide", "normalised", kernel, np.array([3.0, 3.0, 2.0, 4.0]), "relu6"),
+        convolution("wide", INPUT, kernel, np.array([3.0, 3.0, 2.0, 4.0]), "relu6"),
         convolution("narrow", "wide", random.normal(size=(1, 1, 4, 2)), np.zeros(2)),
     )
     stretched = equalization.stretch_channels(exact, equalization.channel_ends(exact, images))
@@ -106,11 +107,11 @@ def test_channels_computed_twice_are_rounded_half_as_much() -> None:
     depthwise = np.zeros((3, 3, 4, 1))
     depthwise[1, 1] = 1
     exact = chain(
-        convolution("wide", "normalised", random.normal(0, 0.5, (1, 1, 3, 4)), np.full(4, 3.0), "relu6"),
+        convolution("wide", INPUT, random.normal(0, 0.5, (1, 1, 3, 4)), np.full(4, 3.0), "relu6"),
         convolution("depthwise", "wide", depthwise, np.zeros(4), "relu6", depthwise=True),
         convolution("narrow", "depthwise", np.eye(4)[None, None], np.zeros(4)),
     )
-    ranges = {INPUT: (-1e3, 1e3), "normalised": (-1e3, 1e3), "wide": (0.0, 6.0), "depthwise": (0.0, 6.0)}
+    ranges = {INPUT: (-1e3, 1e3), "wide": (0.0, 6.0), "depthwise": (0.0, 6.0)}
     repeated = equalization.repeat_channels(exact, {"wide": 4})
     assert _kernel(repeated, "wide").shape[3] == 8
 
@@ -146,11 +147,11 @@ def test_trained_weights_lose_less_of_their_features(origin: str, shared: Path) 
     weights = (
         Weights("test", imagenet) if origin == "imagenet" else load.find_weights("mobilenet-v2-0.35", "bundled", 96)
     )
-    exact = load.load("mobilenet-v2-0.35", weights, (96, 96, 3), "-1..1", (LAYER,))
+    exact = load.load("mobilenet-v2-0.35", weights, (96, 96, 3), DEFAULT_SCALING, (LAYER,))
     images = blocky_images(16, (96, 96, 3))
     errors = []
     for rewritten in (exact, equalization.equalise(exact, images[::2])):
-        ranges = calibration.calibrate(rewritten, images[::2], (-1.0, 1.0))
+        ranges = calibration.calibrate(rewritten, images[::2], int8_range(DEFAULT_SCALING, 3))
         corrected = calibration.correct_biases(rewritten, ranges, images[::2])
         errors.append(calibration.errors(exact, corrected, ranges, images[1::2])[LAYER])
     assert errors[1] < 0.9 * errors[0]

@@ -6,16 +6,16 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from fomoad.backbones import load
-from fomoad.backbones.graph import INPUT, Convolution, Network, Normalisation
+from fomoad.backbones.graph import Convolution, Network
 from fomoad.backbones.load import ARCHITECTURES
 from fomoad.data import scaling
+from fomoad.data.scaling import DEFAULT_SCALING
 
 LAYER = "block_3_expand_relu"
 SMALL = (32, 32, 3)
-NO_OFFSET = scaling.Affine(np.ones(3, np.float32), np.zeros(3, np.float32), False)
 
 
-def mobilenet(shape: tuple[int, int, int] = SMALL, input_scaling: str = "-1..1") -> Network:
+def mobilenet(shape: tuple[int, int, int] = SMALL, input_scaling: str = DEFAULT_SCALING) -> Network:
     """Random weights, and biases like those of a trained network: not zero."""
     architecture = ARCHITECTURES["mobilenet-v2-0.35"]
     model = architecture.build((*shape[:2], 3))
@@ -26,15 +26,14 @@ def mobilenet(shape: tuple[int, int, int] = SMALL, input_scaling: str = "-1..1")
     return load.cut(model, architecture, shape, input_scaling, (LAYER,))
 
 
-def blocky_images(count: int, shape: tuple[int, int, int] = SMALL, input_scaling: str = "-1..1") -> Any:
+def blocky_images(count: int, shape: tuple[int, int, int] = SMALL, input_scaling: str = DEFAULT_SCALING) -> Any:
     pixels = np.random.default_rng(1).integers(0, 256, (count, shape[0] // 4, shape[1] // 4, shape[2]))
     return scaling.from_pixels(pixels.repeat(4, axis=1).repeat(4, axis=2), input_scaling)
 
 
 def chain(*convolutions: Convolution, side: int = 8) -> Network:
     """A network of these convolutions, each reading the one before, for images (side, side, 3)."""
-    first = Normalisation("normalised", (INPUT,), NO_OFFSET)
-    return Network((first, *convolutions), (convolutions[-1].name,), (side, side, 3))
+    return Network(convolutions, (convolutions[-1].name,), (side, side, 3))
 
 
 def convolution(

@@ -7,13 +7,14 @@ import numpy as np
 
 from fomoad.data import dataset
 from fomoad.data.info_file import read_info
+from fomoad.data.scaling import DEFAULT_SCALING
 
 
 def read_all(directory: Path) -> None:
     """Read and check both splits as training and testing do. Raises UserError where they would."""
     info = read_info(None, directory)
     for split in ("train", "test"):
-        images = dataset.open_split(directory, split, "-1..1", info).images
+        images = dataset.open_split(directory, split, DEFAULT_SCALING, info).images
         for rows, batch in images.batches() if images else ():
             dataset.check_values(images, rows, batch)
 

@@ -24,7 +24,7 @@ def summary(rows: int = 5, columns: int = 5, side: int = 96) -> ModelSummary:
         sha256="ab" * 32,
         bytes=123_456,
         input_type="float32",
-        input=InputInfo(height=side, width=side, channels=3, scaling="-1..1"),
+        input=InputInfo(height=side, width=side, channels=3, scaling="0..1"),
         grid=Grid(rows=rows, columns=columns),
     )
 

@@ -27,7 +27,7 @@ from fomoad.errors import UserError
 from tests.support.reading import npy_file, read_all
 
 SIDE = 32
-IMAGES = np.random.default_rng(0).uniform(-1, 1, (4, SIDE, SIDE, 3)).astype(np.float32)
+IMAGES = np.random.default_rng(0).uniform(0, 1, (4, SIDE, SIDE, 3)).astype(np.float32)
 SLACK_BYTES = 24 * 2**20
 """Memory that any reading may take: one batch of images is 16 MiB."""
 MULTIPLE = 20

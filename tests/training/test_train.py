@@ -33,12 +33,12 @@ FILES = {"model.tflite", "model_quantized_int8_io.tflite", "model.onnx", "saved_
 
 
 def textures(count: int, shape: tuple[int, int, int], seed: int) -> np.ndarray:
-    """Images -1..1 of smooth stripes in a random place and brightness, with noise."""
+    """Images 0..1 of smooth stripes in a random place and brightness, with noise."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[: shape[0], : shape[1]]
     phase, bright = random.uniform(0, 6, (2, count, 1, 1, 1))
     waves = np.sin((x + 2 * y)[None, :, :, None] / 5 + phase) * 0.5 + 0.3 * np.cos(bright)
-    return np.clip(waves + random.normal(0, 0.05, (count, *shape)), -1, 1).astype(np.float32)
+    return np.clip(0.5 + waves / 2 + random.normal(0, 0.025, (count, *shape)), 0, 1).astype(np.float32)
 
 
 def write_data(directory: Path, images: np.ndarray) -> Path:
@@ -62,7 +62,7 @@ def test_every_format_agrees_with_the_reference(
     settings = TrainSettings(
         scoring_function=scoring, capacity="low", layers=3, sampling_ratio=0.05, weights=str(random_weights)
     )
-    opened = dataset.open_split(tmp_path / "data", "train", "-1..1", Info()).images
+    opened = dataset.open_split(tmp_path / "data", "train", "0..1", Info()).images
     assert opened is not None
     features = build_features(settings, opened, Weights("random", random_weights))
     extract = extractor(features)
@@ -70,7 +70,7 @@ def test_every_format_agrees_with_the_reference(
     sample_ids = [str(row) for row in range(40)]
     scorer = fitters.fitter(settings).fit(source, sample_ids).scorer
 
-    noise = np.random.default_rng(1).uniform(-1, 1, (3, *shape)).astype(np.float32)
+    noise = np.random.default_rng(1).uniform(0, 1, (3, *shape)).astype(np.float32)
     images = np.concatenate([textures(5, shape, 2), noise, np.ones((1, *shape), np.float32)])
     expected = scorer.score(features.graph(images).numpy())
     assert expected.min() >= 0
@@ -90,7 +90,7 @@ def test_every_format_agrees_with_the_reference(
 def test_a_bank_can_be_made_of_another_fit_s_patches(tmp_path: Path) -> None:
     """The same patches are found again in features that are the same or merely scaled."""
     write_data(tmp_path / "data", textures(12, (32, 32, 1), 0))
-    images = dataset.open_split(tmp_path / "data", "train", "-1..1", Info()).images
+    images = dataset.open_split(tmp_path / "data", "train", "0..1", Info()).images
     assert images is not None
     sample_ids = [str(row) for row in range(12)]
 
@@ -118,7 +118,7 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """Data, output directory and arguments of a finished training."""
     folder = tmp_path_factory.mktemp(request.param)
     data = write_data(folder / "data", textures(30, (64, 64, 1), 0))
-    (data / "train_input.json").write_text('{"imageResize": "fit-short", "imageInputScaling": "-1..1"}')
+    (data / "train_input.json").write_text('{"imageResize": "fit-short", "imageInputScaling": "0..1"}')
     arguments = [f"--scoring-function={request.param}", "--capacity=low", "--weights", str(random_weights)]
     assert train(data, folder / "out", *arguments, "--epochs", "30", "--learning-rate", "0.1") == 0
     return data, folder / "out", arguments
@@ -130,7 +130,7 @@ def test_output_is_complete_and_truly_described(trained: Any) -> None:
     assert {path.name for path in out.iterdir()} == FILES
     metadata = AnomalyMetadata.model_validate_json((out / "anomaly_metadata.json").read_bytes())
     assert set(metadata.models) == FILES - {"anomaly_metadata.json"}
-    assert (metadata.input.scaling, metadata.input.resize) == ("-1..1", "fit-short")
+    assert (metadata.input.scaling, metadata.input.resize) == ("0..1", "fit-short")
     images = np.load(data / "X_split_train.npy")
     for name, described in metadata.models.items():
         content = (out / name).read_bytes()

@@ -69,9 +69,9 @@ def procedural_case(seed: int, side: int = 96, count: int = 60) -> Case:
 
 
 def directory_case(folder: Path) -> Case:
-    """A data directory with labelled test images, scaled -1..1; label index 1 is the anomaly."""
+    """A data directory with labelled test images, scaled 0..1; label index 1 is the anomaly."""
     arrays = [np.load(folder / f"{name}.npy") for name in ("X_split_train", "X_split_test", "Y_split_test")]
-    return Case(arrays[0], arrays[1], arrays[2][:, 0] == 1)
+    return Case(2 * arrays[0] - 1, 2 * arrays[1] - 1, arrays[2][:, 0] == 1)
 
 
 def features(arrays: Arrays, images: NDArray[np.float32]) -> list[Features]:

@@ -15,6 +15,7 @@ from fomoad.data.samples.camera import illuminate, photograph, random_camera, ra
 from fomoad.data.samples.canvas import Pose, blank
 from fomoad.data.samples.defects import DEFECTS
 from fomoad.data.samples.part import PLATE_HEIGHT, draw_belt, draw_part, good_part
+from fomoad.data.scaling import DEFAULT_SCALING
 from fomoad.data.writer import MASK_DEFECT, Sample, Written, write_data_directory
 from fomoad.errors import UserError
 from fomoad.progress import log, track
@@ -54,7 +55,7 @@ def run(
     test_anomaly: int = 60,
     channels: int = 3,
     difficulty: str = "medium",
-    scaling: str = "-1..1",
+    scaling: str = DEFAULT_SCALING,
     photo_folder: Path | None = None,
 ) -> Written:
     """Write the data set as a data directory, and as PNG files in the layout of MVTec AD if a folder is given.

@@ -28,7 +28,7 @@ def test_command_writes_a_data_directory(tmp_path: Path) -> None:
     assert main(command.split()) == 0
     images = np.load(tmp_path / "a" / "X_split_test.npy", allow_pickle=False)
     assert images.shape == (8, 32, 32, 3)
-    assert -1 <= images.min() < -0.5 < 0.3 < images.max() <= 1
+    assert 0 <= images.min() < 0.25 < 0.65 < images.max() <= 1
     names = json.loads((tmp_path / "a" / "sample_file_names.json").read_text())
     assert names["train"] == ["good_000.png", "good_001.png", "good_002.png"]
     assert names["validation"] == ["good_000.png", "good_001.png"] + [
