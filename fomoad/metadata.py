@@ -48,6 +48,50 @@ class TensorInfo(Record):
         return cls.model_validate(spec, from_attributes=True)
 
 
+class DetectionCurve(Record):
+    """How likely defects of a kind are found, over their size: 1 / (1 + exp(-(intercept + slope ln size)))."""
+
+    kind: str = Field(description="A kind of made defect, or all of them.")
+    contrast: str = Field(description="faint, strong, or all of them.")
+    made: int
+    found: int
+    intercept: float | None = Field(description="None where all or none are found, or larger ones no more often.")
+    slope: float | None
+    a90: float | None = Field(description="Length in pixels that is found nine times in ten.")
+    a90_95: float | None = Field(description="The same with a confidence of 95 %; None where the data do not say.")
+    bound: list[float | None] = Field(
+        default=[], description="Lengths found with the probabilities of `levels`, with a confidence of 95 %."
+    )
+
+
+class MadeDefects(Record):
+    """The made defects behind the curves, one entry a defect in every list."""
+
+    kind: list[str]
+    contrast: list[str]
+    size: list[float] = Field(description="Length from end to end, in pixels.")
+    row: list[float] = Field(description="Of the defect's middle, from the image's top, in pixels.")
+    column: list[float]
+    image: list[int] = Field(description="Row of the good image in its npy file.")
+    score: list[float]
+    found: list[bool]
+
+
+class Detection(Record):
+    """Which made defects a model file finds at its threshold: what it may find before there are real ones."""
+
+    threshold: float
+    images: int = Field(description="Good images that defects were made on.")
+    split: Literal["train", "test"] = Field(description="Where the images are from; scorers saw none of them.")
+    false_alarm_rate: float = Field(description="Share of these images that are flagged without any defect.")
+    smallest: float = Field(description="Lengths in pixels that were tried, from and to.")
+    largest: float
+    side: int = Field(description="The image's shorter side in pixels.")
+    levels: list[float] = Field(description="The probabilities that the curves' bounds are given for.")
+    curves: list[DetectionCurve]
+    defects: MadeDefects
+
+
 class ModelFile(Record):
     """One artifact in the output directory."""
 
@@ -57,6 +101,7 @@ class ModelFile(Record):
     output: TensorInfo
     threshold: Threshold
     profile: Profile | None = Field(default=None, description="What `fomoad profile` says, for TFLite files.")
+    detection: Detection | None = Field(default=None, description="Which made defects it finds, for TFLite files.")
 
 
 class BackboneInfo(Record):

@@ -11,6 +11,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"coreset", "data", "export", "state_file"}),
     frozenset({"backbones", "defects", "device", "inference", "scorers", "settings"}),
     frozenset({"features", "metadata", "metrics", "quantization"}),
+    frozenset({"detection"}),
     frozenset({"evaluation", "maintenance", "training"}),
     frozenset({"commands"}),
     frozenset({"cli"}),

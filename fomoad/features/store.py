@@ -47,7 +47,7 @@ class FeatureSource:
 
     def __init__(self, images: Images, extract: Extract, memory_limit: int, work_directory: Path | None = None) -> None:
         self.images = images
-        self._extract = extract
+        self.extract = extract
         self._most_kept = memory_limit * KEPT_SHARE
         self._folder = work_directory or _disk_folder()
         self._store: _Store | None = None
@@ -62,7 +62,7 @@ class FeatureSource:
     def _computed(self) -> Iterator[Batch]:
         store: _Store | None = None
         for rows, images in _read_ahead(self.images.batches()):
-            features = self._extract(images)
+            features = self.extract(images)
             if rows.start == 0:
                 store = self._new_store(features.nbytes // len(features) * len(self))
             if store is not None and not store.add(rows, features):

@@ -1,6 +1,6 @@
 """The contract of fitting a scoring function to training images, and to what int8 kernels make of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -13,17 +13,23 @@ from fomoad.scorers.scorer import Scorer
 Array = NDArray[np.float32]
 
 
+ScoreUnseen = Callable[[Array, NDArray[np.int64]], Array]
+"""Image scores (n,) of features (n, rows, columns, D) of versions of training images of these numbers (n,), by scorers
+that never saw those images."""
+
+
 @dataclass(frozen=True)
 class Fit:
     """A scorer and the image scores (N,) of its training images.
 
     `train_scores` are what the threshold of the stock rule is the highest of; `held_out_scores` come from scorers
-    that never saw the image.
+    that never saw the image, and `score_unseen` gives theirs of changed versions of the training images.
     """
 
     scorer: Scorer
     train_scores: Array
     held_out_scores: Array
+    score_unseen: ScoreUnseen
 
 
 F = TypeVar("F", bound=Fit)

@@ -141,10 +141,15 @@ def _scored(source: FeatureSource, sample: Sample, mixtures: list[GmmScorer]) ->
     """Score every image by the mixture of all, and by the one that held its fold out."""
     scorer, *held_out = mixtures
     train_scores, held_out_scores = (np.empty(len(source), np.float32) for _ in range(2))
+
+    def score_unseen(features: Array, images: NDArray[np.int64]) -> Array:
+        scores = np.empty(len(features), np.float32)
+        for fold in np.unique(sample.fold_of[images]):
+            mine = np.flatnonzero(sample.fold_of[images] == fold)
+            scores[mine] = image_scores(held_out[fold].score(features[mine]))
+        return scores
+
     for rows, features in source.batches("Scoring training images"):
         train_scores[rows] = image_scores(scorer.score(features))
-        for fold, other in enumerate(held_out):
-            mine = np.flatnonzero(sample.fold_of[rows] == fold)
-            if len(mine):
-                held_out_scores[rows.start + mine] = image_scores(other.score(features[mine]))
-    return GmmFit(scorer, train_scores, held_out_scores, tuple(held_out))
+        held_out_scores[rows] = score_unseen(features, np.arange(rows.start, rows.stop))
+    return GmmFit(scorer, train_scores, held_out_scores, score_unseen, tuple(held_out))

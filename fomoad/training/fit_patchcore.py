@@ -1,6 +1,5 @@
 """Fitting PatchCore: selecting a memory bank, and scoring each image without its own entries."""
 
-import functools
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -148,14 +147,20 @@ def _scored(
     scorer, *held_out = scorers
     scores = np.empty(len(source), np.float32)
 
-    def score(rows: slice, features: Array, fold: int) -> None:
-        mine = np.flatnonzero(sample.fold_of[rows] == fold)
-        scores[rows.start + mine] = held_out[fold].held_out_scores(features[mine], samples[rows][mine])
+    def score_unseen(features: Array, images: NDArray[np.int64]) -> Array:
+        unseen = np.empty(len(features), np.float32)
 
-    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:  # a thread for a fold, not for a product
-        for rows, features in _merged(source.batches("Scoring training images")):
-            list(pool.map(functools.partial(score, rows, features), range(len(held_out))))
-    return PatchCoreFit(scorer, scores, scores, patches)
+        def score(fold: int) -> None:
+            mine = np.flatnonzero(sample.fold_of[images] == fold)
+            unseen[mine] = held_out[fold].held_out_scores(features[mine], samples[images[mine]])
+
+        with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:  # a thread for a fold, not a product
+            list(pool.map(score, range(len(held_out))))
+        return unseen
+
+    for rows, features in _merged(source.batches("Scoring training images")):
+        scores[rows] = score_unseen(features, np.arange(rows.start, rows.stop))
+    return PatchCoreFit(scorer, scores, scores, score_unseen, patches)
 
 
 def _merged(batches: Iterator[Batch]) -> Iterator[Batch]:

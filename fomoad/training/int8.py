@@ -74,7 +74,7 @@ def convert_int8(
         carried = float(output_transform(np.array([suggested], np.float32))[0])
         chosen = chosen.model_copy(update={"suggested": carried})
     record = model_record(content, TensorInfo.of(model.input), TensorInfo.of(model.output), chosen)
-    return Model(content, record)
+    return Model(content, record, output_transform)
 
 
 def own_threshold(settings: TrainSettings, float_fit: Fit, fit: Fit) -> float:

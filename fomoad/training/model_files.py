@@ -27,18 +27,27 @@ from fomoad.training.fit import Fit
 Array = NDArray[np.float32]
 
 
+OutputTransform = Callable[[Array], Array]
+"""A scorer's scores (n,) to those that a model file puts out."""
+
+
 @dataclass(frozen=True)
 class Model:
-    """A model file: its bytes, and what the metadata say of it."""
+    """A model file: its bytes, what the metadata say of it, and what it makes of its scorer's scores."""
 
     content: bytes
     record: ModelFile
+    output_transform: OutputTransform
 
 
 def convert_float(settings: TrainSettings, images: Images, features: Features, fit: Fit) -> dict[str, Model]:
     """Convert a fit to the float32 formats, and measure the TFLite model meanwhile."""
     divisor = score_divisor(settings, suggested_threshold(settings, fit))
-    chosen = file_thresholds(settings, fit, lambda scores: scores / divisor)
+
+    def output_transform(scores: Array) -> Array:
+        return scores / np.float32(divisor)
+
+    chosen = file_thresholds(settings, fit, output_transform)
     exported = Exported(Detector(features, fit.scorer, divisor).graph, images.shape)
     image = TensorInfo(shape=[1, *images.shape], dtype="float32")
     scores = TensorInfo(shape=[1, *exported.grid], dtype="float32")
@@ -47,7 +56,7 @@ def convert_float(settings: TrainSettings, images: Images, features: Features, f
         for name, convert in _FLOAT_CONVERSIONS.items():
             with step(f"Converting to {name}"):
                 content = convert(exported)
-            models[name] = Model(content, model_record(content, image, scores, chosen))
+            models[name] = Model(content, model_record(content, image, scores, chosen), output_transform)
             if name == tflite.FLOAT_FILE:
                 measured = beside.submit(measure, name, content)
         with step(f"Measuring what {tflite.FLOAT_FILE} asks of a device"):
@@ -71,7 +80,7 @@ def measure(name: str, content: bytes) -> Profile:
     return measured
 
 
-def file_thresholds(settings: TrainSettings, fit: Fit, output_transform: Callable[[Array], Array]) -> Threshold:
+def file_thresholds(settings: TrainSettings, fit: Fit, output_transform: OutputTransform) -> Threshold:
     """Thresholds for a model file whose output turns the scorer's scores into `output_transform(scores)`."""
     return thresholds.choose(
         output_transform(fit.train_scores),

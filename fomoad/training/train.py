@@ -22,7 +22,7 @@ from fomoad.errors import UserError
 from fomoad.export import output_directory, tflite
 from fomoad.features.extractor import extractor
 from fomoad.features.pooling import STOCK_POOLING, Features, Pooling
-from fomoad.features.store import FeatureSource, check_work_directory
+from fomoad.features.store import Extract, FeatureSource, check_work_directory
 from fomoad.metadata import (
     METADATA_FILE,
     AnomalyMetadata,
@@ -36,7 +36,8 @@ from fomoad.settings import TrainSettings
 from fomoad.training import fitters
 from fomoad.training.fit import Fit
 from fomoad.training.int8 import convert_int8, round_network
-from fomoad.training.model_files import Model, convert_float, measure
+from fomoad.training.made_defects import Tested, record_detection
+from fomoad.training.model_files import convert_float, measure
 
 Array = NDArray[np.float32]
 
@@ -78,8 +79,10 @@ def train_models(
     weights = load.find_weights(settings.backbone, settings.weights, settings.weights_resolution)
     log(f"Backbone {settings.backbone} with weights: {weights.origin}")
     features = build_features(settings, images, weights)
-    fit, int8_model = fit_within_limits(settings, split, images, features, work_directory)
-    models = convert_float(settings, images, features, fit) | {tflite.INT8_FILE: int8_model}
+    fit, extract, int8 = fit_within_limits(settings, split, images, features, work_directory)
+    models = convert_float(settings, images, features, fit) | {tflite.INT8_FILE: int8.model}
+    float_file = Tested(models[tflite.FLOAT_FILE], fit, extract)
+    record_detection(images, {tflite.FLOAT_FILE: float_file, tflite.INT8_FILE: int8}, settings.seed)
     records = {name: model.record for name, model in models.items()}
     metadata = _metadata(settings, split, images, weights, features, fit, records)
     contents = {name: model.content for name, model in models.items()}
@@ -88,12 +91,13 @@ def train_models(
 
 def fit_within_limits(
     settings: TrainSettings, split: Split, images: Images, features: Features, work_directory: Path | None
-) -> tuple[Fit, Model]:
+) -> tuple[Fit, Extract, Tested]:
     """Fit in float32 and int8, with a smaller memory bank where the int8 model would not fit into the flash.
 
     Features that are too many for the memory are stored in the work directory meanwhile (see FeatureSource).
 
-    Returns the float32 fit and the int8 model. Raises UserError where the limits cannot be kept.
+    Returns the float32 fit and what extracts its features, and the int8 model with its own. Raises UserError where the
+    limits cannot be kept.
     """
     memory_limit = settings.memory_limit * 2**20
     fitter = fitters.fitter(settings)
@@ -110,7 +114,7 @@ def fit_within_limits(
             model.record.profile = measure(tflite.INT8_FILE, model.content)
         excess = excess_bytes(settings, model.record.profile)
         if excess <= 0:
-            return fit, model
+            return fit, source.extract, Tested(model, int8_fit, int8_source.extract)
         smaller = fitter.shrink(source, split.ids, fit, excess)
         if smaller is None:
             raise UserError(

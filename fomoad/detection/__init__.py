@@ -1,0 +1,1 @@
+"""Which made defects a scorer finds, and how small they may be."""
