@@ -14,7 +14,8 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -25,6 +26,9 @@ SIGNAL_EXIT: Final = 128
 """Added to a signal's number to give the exit code, as shells do."""
 NOISE: Final = re.compile(rb"[IW]\d{4} \d\d:|WARNING: All log messages before absl::|INFO: Created TensorFlow Lite ")
 """Notes and warnings that TensorFlow and LiteRT write whatever they are told."""
+_NOTE: Final = "remove-"
+_supervised_in: str | None = None
+"""The folder for temporary files that the supervising process removes; None where there is none."""
 PR_SET_PDEATHSIG: Final = 1
 """The request to Linux to send a signal when the parent dies (linux/prctl.h)."""
 
@@ -59,6 +63,7 @@ def supervise(run: Callable[[], int]) -> int:
         return _watch(child, reading, own_group)
     finally:
         if temporary:
+            _remove_what_was_noted(Path(temporary))
             shutil.rmtree(temporary, ignore_errors=True)
 
 
@@ -79,10 +84,36 @@ def postponed() -> Iterator[None]:
             signal.raise_signal(first)
 
 
+@contextlib.contextmanager
+def removed_if_killed(folder: Path, made: Sequence[Path] = ()) -> Iterator[None]:
+    """Have the supervising process remove a folder where this one ends within the block; then `made`, if empty.
+
+    A signal ends a supervised program at once, so that it cannot tidy up itself. Elsewhere this does nothing.
+    """
+    if _supervised_in is None:
+        yield
+        return
+    handle, name = tempfile.mkstemp(prefix=_NOTE, dir=_supervised_in)
+    with os.fdopen(handle, "wb") as note:
+        note.write(b"\0".join(os.fsencode(path.absolute()) for path in (folder, *made)))
+    yield
+    Path(name).unlink()
+
+
+def _remove_what_was_noted(temporary: Path) -> None:
+    for note in temporary.glob(f"{_NOTE}*"):
+        with contextlib.suppress(OSError):
+            folder, *made = note.read_bytes().split(b"\0")
+            shutil.rmtree(folder, ignore_errors=True)
+            for path in made:
+                Path(os.fsdecode(path)).rmdir()
+
+
 def _become_child(parent: int, temporary: str | None) -> None:
     """Die at once of a signal, whatever runs, and with the parent; keep temporary files in the given folder."""
+    global _supervised_in
     if temporary:
-        os.environ["TMPDIR"] = tempfile.tempdir = temporary
+        os.environ["TMPDIR"] = tempfile.tempdir = _supervised_in = temporary
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:

@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "progress", "signals"}),
-    frozenset({"verify"}),
+    frozenset({"locking", "verify"}),
     frozenset({"coreset", "data", "export", "state_file"}),
     frozenset({"backbones", "defects", "device", "inference", "scorers", "settings"}),
     frozenset({"features", "metadata", "metrics", "quantization"}),

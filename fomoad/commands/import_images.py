@@ -8,7 +8,7 @@ HELP = "Make a data directory from a folder of images, with masks where there ar
 
 def declare(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    from fomoad.data.image_file import RESIZE_MODES
+    from fomoad.data.image_file import MAX_PIXELS, RESIZE_MODES
     from fomoad.data.scaling import CHANNEL_COUNTS, DEFAULT_SCALING, SCALINGS
 
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder with images, see the README for layouts")
@@ -20,6 +20,9 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image-input-scaling", choices=SCALINGS, default=DEFAULT_SCALING, help="default: %(default)s")
     parser.add_argument(
         "--test-share", type=float, default=0.2, help="share of the good images to test with if no folder says it"
+    )
+    parser.add_argument(
+        "--max-pixels", type=int, default=MAX_PIXELS, help=f"refuse larger images (default: {MAX_PIXELS})"
     )
     parser.add_argument("--normal-label", action="append", default=[], help="a folder of good parts; repeatable")
     parser.add_argument("--labels", type=Path, help="label map: JSON that says what folder names mean")
@@ -49,4 +52,5 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.test_share,
         names if names.as_map() else None,
         arguments.group_by,
+        arguments.max_pixels,
     )

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, Jpeg2KImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from fomoad.errors import UserError
 
@@ -25,11 +25,27 @@ PADDING: Final = 0
 """What surrounds an image that is fitted by its long side: black, as in Edge Impulse."""
 
 _SIXTEEN_TO_EIGHT_BITS: Final = 257
+_REDUCTION: Final = "fomoad reduction"
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels."""
 
 RESIZE_MODES: Final = ("squash", "fit-short", "fit-long", "crop")
+
+MAX_PIXELS: Final = 64_000_000
+"""An image of more pixels is refused: a file of some hundred KB can ask for gigabytes."""
+
+_PLUGINS: Final = (
+    Jpeg2KImagePlugin.Jpeg2KImageFile,
+    TiffImagePlugin.TiffImageFile,
+    WebPImagePlugin.WebPImageFile,
+)
+MOST_MASK_VALUES: Final = 16
+"""Masks have 2 values, or one for each kind of defect; even a photo of a blank wall has more."""
+_FORMATS: Final = ("BMP", "GIF", "JPEG", "PNG", "PPM", *(str(plugin.format) for plugin in _PLUGINS))
+"""What Pillow may take a file for, whatever its name: others run programs (EPS) or are no photos."""
+_LARGEST_REDUCTION: Final = 8
+"""JPEG is decoded at 1/2, 1/4 or 1/8 of its size for a fraction of the memory."""
 
 
 @dataclass(frozen=True)
@@ -92,15 +108,16 @@ def fit(image_size: tuple[int, int], size: tuple[int, int], resize: str) -> Fit:
     return Fit(size, (left_cut, top_cut, left_cut + across, top_cut + down), (0, 0, to_width, to_height))
 
 
-def read_image(path: Path, channels: int) -> Image.Image:
+def read_image(path: Path, channels: int, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Return the image upright, as 8-bit grey (1 channel, mode L) or RGB (3 channels).
 
     Transparent pixels show BACKGROUND. 16-bit grey keeps its brightness: 65535 becomes 255. Of an animation or
-    a file of several pages, the first is read.
+    a file of several pages, the first is read. A JPEG file of more than `max_pixels` is read at a half, a quarter or
+    an eighth of its size; `reduction` says which.
 
-    Raises UserError for a file that is missing, broken or of a kind that has no plain pixels.
+    Raises UserError for a file that is missing, broken, too large or of a kind that has no plain pixels.
     """
-    image = _open(path)
+    image = _open(path, max_pixels)
     mode = "L" if channels == 1 else "RGB"
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         image = _from_deep_grey(image, path)
@@ -108,19 +125,32 @@ def read_image(path: Path, channels: int) -> Image.Image:
         over = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, BACKGROUND), over)
     try:
-        return image.convert(mode)
+        return image if image.mode == mode else image.convert(mode)
     except ValueError as error:
         raise _unreadable(path, error) from error
 
 
-def read_mask(path: Path) -> Image.Image:
+def reduction(image: Image.Image) -> int:
+    """How many times smaller each side of an image was read than it is in its file: 1, 2, 4 or 8."""
+    return int(image.info.get(_REDUCTION, 1))
+
+
+def read_mask(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Return a mask in mode L, 255 where the file's value is above half its highest (0/1, 0/255, class colours).
 
     Raises UserError for a file that is missing or broken.
     """
-    image = _open(path)
+    image = _open(path, max_pixels)
     values: NDArray[Any] = np.asarray(image if image.mode[0] in "IF" else image.convert("L"))
     return Image.fromarray(np.where(values > values.max() / 2, 255, 0).astype(np.uint8))
+
+
+def has_few_values(path: Path) -> bool:
+    """Whether an image file holds a mask rather than a photo: at most MOST_MASK_VALUES different colours."""
+    try:
+        return _open(path, MAX_PIXELS).getcolors(MOST_MASK_VALUES) is not None
+    except UserError:
+        return False
 
 
 def pixels(image: Image.Image) -> NDArray[np.uint8]:
@@ -141,16 +171,36 @@ def shrunk_mask(mask: Image.Image, geometry: Fit) -> NDArray[np.uint8]:
     return np.where(touched, 255, 0).astype(np.uint8)
 
 
-def _open(path: Path) -> Image.Image:
+def _open(path: Path, max_pixels: int) -> Image.Image:
     """Return the file's image, decoded and turned as its EXIF data say."""
     try:
-        with Image.open(path) as image:
+        if path.exists() and not path.is_file():
+            raise UserError(f"The image {path} is no file but a folder, pipe or device: give image files.")
+        with Image.open(path, formats=_FORMATS) as image:
+            reduced = _reduce(image, path, max_pixels)
             image.load()
-            return ImageOps.exif_transpose(image)
-    except MemoryError:
+            ImageOps.exif_transpose(image, in_place=True)
+            if reduced > 1:
+                image.info[_REDUCTION] = reduced
+            return image
+    except (MemoryError, UserError):
         raise
     except Exception as error:  # each of Pillow's decoders raises what it likes: SyntaxError, struct.error ...
         raise _unreadable(path, error) from error
+
+
+def _reduce(image: Image.Image, path: Path, max_pixels: int) -> int:
+    """Make an image that is not decoded yet small enough, and return by how much; UserError where that cannot be."""
+    width, height = image.size
+    for factor in (1, 2, 4, _LARGEST_REDUCTION) if image.format in ("JPEG", "MPO") else (1,):
+        if (width // factor) * (height // factor) <= max_pixels:
+            if factor > 1:
+                image.draft(None, (width // factor, height // factor))
+            return factor
+    raise UserError(
+        f"The image {path} has {width} x {height} pixels: at most {max_pixels:,} are taken. Make it smaller, or allow "
+        "more with --max-pixels."
+    )
 
 
 def _from_deep_grey(image: Image.Image, path: Path) -> Image.Image:

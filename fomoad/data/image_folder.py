@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Final
 
 from fomoad.data.groups import group_of
-from fomoad.data.image_file import SUFFIXES
+from fomoad.data.image_file import SUFFIXES, has_few_values
 from fomoad.data.label_names import LabelNames
+from fomoad.data.walk import files_below, is_hidden
 from fomoad.errors import UserError
 
 MASK_FOLDERS: Final = ("ground_truth", "masks")
+PHOTO_SUFFIXES: Final = (".jpg", ".jpeg")
+MASK_SUFFIX: Final = ".png"
 NORMAL_FOLDER_OF_TRAIN: Final = ("train", "test")
 """The two folders of the MVTec AD layout."""
 
@@ -33,11 +36,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Listing:
-    """The images of a folder. `passed_over` are files that are no images by their name."""
+    """The images of a folder, and what was left out: files that are no images by their names, masks of photos that lie
+    beside them, and images in folders that the layout has no use for (val/ beside train/ and test/)."""
 
     train: list[Entry]
     test: list[Entry]
     passed_over: list[Path]
+    masks_beside: list[Path]
+    unused: list[Path]
 
 
 def list_images(folder: Path, test_share: float, names: LabelNames, group_by: str | None = None) -> Listing:
@@ -62,7 +68,15 @@ def list_images(folder: Path, test_share: float, names: LabelNames, group_by: st
         raise UserError(f"There are no images of good parts in {folder}: lay them out as {LAYOUTS}.")
     taken = {entry.path for entry in (*train, *test)}
     others = [path for path in _files(folder) if path not in taken and not _is_in_mask_folder(path, folder)]
-    return Listing(train, test, [path for path in others if not _is_image(path)])
+    images = [path for path in others if _is_image(path)]
+    beside = masks_beside([*taken, *images])
+    return Listing(
+        train,
+        test,
+        [path for path in others if not _is_image(path)],
+        [path for path in images if path in beside],
+        [path for path in images if path not in beside],
+    )
 
 
 def _list_training(train: Path, names: LabelNames) -> list[Entry]:
@@ -132,7 +146,8 @@ def _grouped(entries: list[Entry], root: Path, group_by: str | None) -> list[Ent
 
 def _masks(root: Path, parent: Path, child: Path) -> dict[Path, Path]:
     """Return the masks of a folder of defects by their images' paths in `parent`, without suffix."""
-    masks = {}
+    beside = masks_beside(filter(_is_image, _files(child)))
+    masks = {path.relative_to(parent).with_suffix(""): path for path in beside}
     for name in MASK_FOLDERS:
         for path in _images(root / name / child.relative_to(parent)):
             image = path.relative_to(root / name).with_suffix("")
@@ -144,24 +159,35 @@ def _is_in_mask_folder(path: Path, root: Path) -> bool:
     return path.relative_to(root).parts[0].lower() in MASK_FOLDERS
 
 
+def masks_beside(images: Iterable[Path]) -> set[Path]:
+    """Return which images are masks of photos: of the same name, but .png beside .jpg, and of few values.
+
+    The original magnetic-tile data set is laid out so. A photo that was saved twice has many values in both files.
+    """
+    paths = set(images)
+    photos = {path.with_suffix("") for path in paths if path.suffix.lower() in PHOTO_SUFFIXES}
+    return {
+        path
+        for path in paths
+        if path.suffix.lower() == MASK_SUFFIX and path.with_suffix("") in photos and has_few_values(path)
+    }
+
+
 def _images(folder: Path) -> list[Path]:
-    return [path for path in _files(folder) if _is_image(path)]
+    """Return the images below a folder, sorted, without masks that lie beside their photos."""
+    images = [path for path in _files(folder) if _is_image(path)]
+    masks = masks_beside(images)
+    return [path for path in images if path not in masks]
 
 
 def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and path.is_file() and not _is_hidden(path.name)
+    """Whether a file has an image's name. A pipe or a broken link of such a name counts: reading it says so."""
+    return path.suffix.lower() in SUFFIXES and not path.is_dir() and not is_hidden(path.name)
 
 
 def _files(folder: Path) -> list[Path]:
-    """Return all files below a folder, sorted; none where there is no folder or they are hidden."""
-    found: Iterable[Path] = folder.rglob("*") if folder.is_dir() else ()
-    return sorted(path for path in found if path.is_file() and not any(map(_is_hidden, path.relative_to(folder).parts)))
+    return files_below(folder) if folder.is_dir() else []
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not _is_hidden(path.name))
-
-
-def _is_hidden(name: str) -> bool:
-    """Return whether an operating system, not a person, keeps a file of this name."""
-    return name.startswith(".") or name in ("Thumbs.db", "desktop.ini", "__MACOSX")
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name))

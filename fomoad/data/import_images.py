@@ -8,7 +8,7 @@ from PIL import Image
 
 from fomoad.data import groups
 from fomoad.data.dataset import MIN_SIDE
-from fomoad.data.image_file import fit, pixels, read_image, read_mask, shrunk_mask
+from fomoad.data.image_file import MAX_PIXELS, fit, pixels, read_image, read_mask, reduction, shrunk_mask
 from fomoad.data.image_folder import Entry, list_images
 from fomoad.data.label_names import LabelNames
 from fomoad.data.scaling import DEFAULT_SCALING
@@ -16,6 +16,8 @@ from fomoad.data.writer import Sample, Written, write_data_directory
 from fomoad.errors import UserError
 from fomoad.progress import log, track
 
+MAX_SIDE = 4096
+"""Of a model's input: a training computes features of many thousand positions there already."""
 MOST_NAMED = 5
 """How many left-out files the log names."""
 
@@ -31,6 +33,7 @@ def run(
     test_share: float = 0.2,
     names: LabelNames | None = None,
     group_by: str | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Written:
     """Write the images of a folder as a data directory; size is (width, height). See `list_images` for groups.
 
@@ -39,11 +42,18 @@ def run(
     """
     if min(size) < MIN_SIDE:
         raise UserError(f"Images of {size[0]} x {size[1]} pixels are too small: no side may be below {MIN_SIDE}.")
+    if max(size) > MAX_SIDE:
+        raise UserError(f"Images of {size[0]} x {size[1]} pixels are too large: no side may be above {MAX_SIDE}.")
     if not 0 <= test_share < 1:
         raise UserError(f"The share for testing is {test_share}: give a number from 0 to below 1.")
     listing = list_images(folder, test_share, names or LabelNames(), group_by)
     _report(f"Passing over {len(listing.passed_over)} files that are no images by their names", listing.passed_over)
-    reader = _Reader(folder, size, resize, channels, skip_broken)
+    _report(f"Taking {len(listing.masks_beside)} files for masks of the photos beside them", listing.masks_beside)
+    _report(
+        f"Warning: {len(listing.unused)} images are not used, for their folders belong to neither training nor testing",
+        listing.unused,
+    )
+    reader = _Reader(folder, size, resize, channels, skip_broken, max_pixels)
     thumbnails: list[groups.Thumbnail] = []
     written = write_data_directory(
         data_directory,
@@ -96,12 +106,15 @@ def parse_size(text: str) -> tuple[int, int]:
 class _Reader:
     """Entries to samples, and a record of what was left out on the way."""
 
-    def __init__(self, root: Path, size: tuple[int, int], resize: str, channels: int, skip_broken: bool) -> None:
+    def __init__(
+        self, root: Path, size: tuple[int, int], resize: str, channels: int, skip_broken: bool, max_pixels: int
+    ) -> None:
         self._root = root
         self._size = size
         self._resize = resize
         self._channels = channels
         self._skip_broken = skip_broken
+        self._max_pixels = max_pixels
         self._seen: dict[bytes, Entry] = {}
         self.copies: list[Path] = []
         self.broken: list[Path] = []
@@ -126,6 +139,8 @@ class _Reader:
     def _is_copy(self, entry: Entry) -> bool:
         """Return whether the same bytes were read before: a copy in both splits would flatter the test."""
         try:
+            if not entry.path.is_file():
+                raise _BrokenImageError(f"The image {entry.path} is no file but a pipe, device or broken link.")
             digest = hashlib.sha256(entry.path.read_bytes()).digest()
         except OSError as error:
             raise _BrokenImageError(f"The image {entry.path} cannot be read ({error.strerror or error}).") from error
@@ -139,11 +154,15 @@ class _Reader:
 
     def _read(self, entry: Entry) -> Sample:
         try:
-            image = read_image(entry.path, self._channels)
+            image = read_image(entry.path, self._channels, self._max_pixels)
+            if reduction(image) > 1 and self._resize == "crop":
+                raise UserError(f"The image {entry.path} is too large to be cut out of: raise --max-pixels.")
             geometry = fit(image.size, self._size, self._resize)
-            mask = None if entry.mask is None else read_mask(entry.mask)
+            mask = None if entry.mask is None else read_mask(entry.mask, self._max_pixels)
         except UserError as error:
             raise _BrokenImageError(str(error)) from error
+        if mask is not None and reduction(image) > 1:
+            mask = mask.resize(image.size, Image.Resampling.NEAREST)
         if mask is not None and mask.size != image.size:
             raise _BrokenImageError(
                 f"The mask {entry.mask} has {mask.width} x {mask.height} pixels, but its image {entry.path} "

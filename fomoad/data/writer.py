@@ -5,7 +5,7 @@ testing reads: the defects' masks and the images' file names.
 """
 
 import json
-import tempfile
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fomoad import locking, signals
 from fomoad.data.label_names import LABELS_FILE, LabelNames
 from fomoad.data.scaling import from_pixels
 from fomoad.errors import UserError
@@ -27,6 +28,7 @@ CLASSES: Final = ("anomaly", "no anomaly")
 INFO_FILE: Final = "train_input.json"
 SAMPLE_IDS_FILE: Final = "sample_id_details.json"
 FILE_NAMES_FILE: Final = "sample_file_names.json"
+UNFINISHED: Final = ".unfinished"
 MASKS_FILE: Final = "masks_split_test.npy"
 
 MASK_DEFECT: Final = 255
@@ -97,7 +99,6 @@ def write_data_directory(
         masks = _are_masks_whole(test_rows)
         if not masks:
             (beside / MASKS_FILE).unlink()
-            (directory / MASKS_FILE).unlink(missing_ok=True)
     train_ids = set(train_rows.ids)
     shared = train_ids & set(test_rows.ids)
     return Written(len(train_rows.ids), len(test_rows.ids), masks, len(train_ids), len(shared))
@@ -205,22 +206,41 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...], dtype: DTypeLike) -> N
 
 @contextmanager
 def _files_that_appear_together(directory: Path) -> Iterator[Path]:
-    """Give a folder for new files, which move into `directory` at the end, or vanish if anything fails."""
-    existed = directory.exists()
+    """Give a folder for new files, which move into `directory` at the end, or vanish if anything fails or is killed.
+
+    Raises UserError where another run writes to the directory, or it cannot be written.
+    """
+    made = locking.missing_folders(directory)
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=directory, prefix=".unfinished-") as folder:
-            yield Path(folder)
-            for file in sorted(Path(folder).iterdir()):
-                file.replace(directory / file.name)
+        with locking.hold(directory, "data directory"):
+            beside = directory / UNFINISHED
+            with signals.removed_if_killed(beside, made):
+                shutil.rmtree(beside, ignore_errors=True)  # what a killed run left
+                beside.mkdir()
+                try:
+                    yield beside
+                    _move(beside, directory)
+                finally:
+                    shutil.rmtree(beside, ignore_errors=True)
     except OSError as error:
         raise UserError(
             f"'{error.filename or directory}' cannot be written ({error.strerror or error}): "
             "give a folder that you may write to, on a disk with room."
         ) from error
     finally:
-        if not existed and directory.is_dir() and not any(directory.iterdir()):
-            directory.rmdir()
+        for folder in made:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+
+@signals.postponed()
+def _move(beside: Path, directory: Path) -> None:
+    files = sorted(beside.iterdir())
+    for file in files:
+        file.replace(directory / file.name)
+    if not any(file.name == MASKS_FILE for file in files):  # those of an earlier import fit no image any more
+        (directory / MASKS_FILE).unlink(missing_ok=True)
 
 
 def _info(shape: tuple[int, ...], train: int, test: int, scaling: str, resize: str | None) -> dict[str, Any]:

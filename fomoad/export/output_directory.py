@@ -1,7 +1,6 @@
 """The output directory: one run at a time, and all files of a run or none."""
 
 import errno
-import fcntl
 import os
 import shutil
 import tempfile
@@ -10,11 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from fomoad import signals
+from fomoad import locking, signals
 from fomoad.errors import UserError
 
 STAGING: Final = ".fomoad-unfinished"
 """Where files are written before they are renamed; a leftover of a killed run is removed by the next."""
+EARLIER: Final = ".earlier"
+"""In the folder of unfinished files: those of an earlier run, until all new ones are in their places."""
 TEMPORARY_BYTES: Final = 32 * 2**20
 """More than a zipped SavedModel and the converters' copies of it take."""
 
@@ -28,18 +29,9 @@ def reserve(directory: Path) -> Iterator[None]:
     """
     made = _make(directory)
     try:
-        handle = _open(directory)
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise UserError(
-                    f"Another run is writing to the output directory {directory}: wait for it or give another."
-                ) from error
+        with locking.hold(directory, "output directory"):
             _check_writable(directory)
             yield
-        finally:
-            os.close(handle)
     except BaseException:
         for folder in made:
             if not any(folder.iterdir()):
@@ -56,7 +48,6 @@ def publish(directory: Path, files: Mapping[str, bytes]) -> None:
     where the disk is full or refuses; the directory is then as it was.
     """
     staging = directory / STAGING
-    *_, last = files
     try:
         for folder in filter(Path.is_dir, (directory / name for name in files)):
             raise IsADirectoryError(errno.EISDIR, f"{folder} is a folder")
@@ -67,17 +58,46 @@ def publish(directory: Path, files: Mapping[str, bytes]) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-        (directory / last).unlink(missing_ok=True)
-        for name in files:
-            (staging / name).replace(directory / name)
+        _exchange(directory, staging, list(files))
     except OSError as error:
         needed = sum(map(len, files.values())) / 2**20
         raise UserError(
             f"The output directory {directory} could not be written ({error.strerror}): {needed:.1f} MiB must be free "
-            "and writable there; earlier files are untouched."
+            "and writable there; earlier files are as they were."
         ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _exchange(directory: Path, staging: Path, names: list[str]) -> None:
+    """Put new files in the place of earlier ones, the last one last; where one refuses, put all back.
+
+    Raises OSError where one refuses, and UserError where an earlier one then cannot be put back.
+    """
+    earlier = staging / EARLIER
+    earlier.mkdir()
+    *_, last = names
+    done: list[str] = []
+    try:
+        for name in (last, *names[:-1]):
+            if (directory / name).exists():
+                (directory / name).replace(earlier / name)
+            if name != last:
+                done.append(name)
+                (staging / name).replace(directory / name)
+        (staging / last).replace(directory / last)
+    except OSError as error:
+        try:
+            for name in done:
+                (directory / name).unlink(missing_ok=True)
+            for path in sorted(earlier.iterdir(), key=lambda path: path.name == last):
+                path.replace(directory / path.name)
+        except OSError as worse:
+            raise UserError(
+                f"The output directory {directory} could not be written ({error.strerror}), nor could its earlier "
+                f"files be put back ({worse.strerror}): what lies there is incomplete, run again."
+            ) from worse
+        raise
 
 
 def check_temporary_folder() -> None:
@@ -96,18 +116,9 @@ def check_temporary_folder() -> None:
         )
 
 
-def _open(directory: Path) -> int:
-    try:
-        return os.open(directory, os.O_RDONLY)
-    except OSError as error:
-        raise UserError(
-            f"The output directory {directory} cannot be written ({error.strerror}): give another or mend that."
-        ) from error
-
-
 def _make(directory: Path) -> list[Path]:
     """Make a folder and its parents, and return those that were made, the deepest first."""
-    missing = [folder for folder in (directory, *directory.parents) if not folder.exists()]
+    missing = locking.missing_folders(directory)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:

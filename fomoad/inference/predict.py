@@ -1,15 +1,15 @@
-"""`fomoad predict`: image files through a model, a line of JSON each, and pictures of what was flagged.
+"""`fomoad predict`: image files through a model, a line each, pictures of what was flagged, and photos for review.
 
 Starts fast and runs on small machines: it needs NumPy, Pillow and the model file's runtime, nothing else.
 """
 
-import contextlib
 import hashlib
 import json
 import math
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,16 +17,21 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fomoad.data.image_file import RESIZE_MODES, SUFFIXES, Fit, fit, pixels, read_image
-from fomoad.data.scaling import DEFAULT_SCALING, from_pixels
+from fomoad.data.image_file import MAX_PIXELS, RESIZE_MODES, Fit, fit, pixels, read_image, reduction
+from fomoad.data.info_file import MAX_JSON_BYTES
+from fomoad.data.scaling import DEFAULT_SCALING, SCALINGS, from_pixels
 from fomoad.errors import UserError
-from fomoad.inference import overlay
+from fomoad.inference import lines, overlay, overlay_file
+from fomoad.inference.collect import Collector
+from fomoad.inference.image_paths import image_paths
+from fomoad.inference.lines import LineFormat
 from fomoad.inference.model import GridModel, load_model
+from fomoad.inference.overlay_file import OverlayNames
 
 METADATA_FILE: Final = "anomaly_metadata.json"
 """As in fomoad.metadata, whose pydantic is not needed here."""
 
-STANDARD_INPUT: Final = "-"
+ANOMALY: Final = "anomaly"
 DEFAULT_RESIZE: Final = "squash"
 
 
@@ -51,49 +56,74 @@ class Detector:
         return self.model.score(from_pixels(fitted, self.scaling)[None])[0], geometry
 
 
-def run(
-    model_path: Path,
-    images: Sequence[str],
-    overlay_directory: Path | None = None,
-    threshold: float | None = None,
-    resize: str | None = None,
-    scaling: str | None = None,
-) -> None:
-    """Print a line of JSON for each image, as soon as it is scored; `-` reads paths from standard input.
+@dataclass(frozen=True)
+class Outputs:
+    """What is said of each image, and what is written."""
 
-    What is not given is taken from the metadata beside the model. An image that cannot be used gets a line with
-    `error`, and the others are still scored.
+    line_format: LineFormat = "jsonl"
+    grids: bool = False
+    overlays: Path | None = None
+    collector: Collector | None = None
+    max_pixels: int = MAX_PIXELS
 
-    Raises UserError where the model cannot be used, or at the end if any image could not.
+
+def run(detector: Detector, images: Sequence[str], outputs: Outputs) -> None:
+    """Print a line for each image, as soon as it is scored, and a summary; `-` reads paths from standard input.
+
+    An image that cannot be used gets a line with `error`, and the others are still scored.
+
+    Raises UserError at the end if any image could not be used.
     """
-    detector = load_detector(model_path, threshold, resize, scaling)
-    names = _OverlayNames()
-    failed = total = 0
-    for path, relative in _image_paths(images):
-        total += 1
-        line: dict[str, Any] = {"file": str(path)}
+    names = OverlayNames()
+    counts: Counter[str] = Counter()
+    if first := lines.header(outputs.line_format):
+        print(first, flush=True)
+    for path, relative in image_paths(images):
+        entry: dict[str, Any] = {"file": str(path)}
         try:
-            image = read_image(path, detector.channels)
-            grid, geometry = detector.grid(image)
-            line |= describe(grid, detector.threshold, geometry)
-            if overlay_directory is not None:
-                picture = overlay.draw(image, grid, detector.threshold, geometry)
-                line["overlay"] = str(_save(picture, overlay_directory / names.name(path, relative)))
+            _predict(detector, path, names.name(path, relative), outputs, entry)
         except UserError as error:
-            failed += 1
-            line["error"] = str(error)
-        print(json.dumps(line, ensure_ascii=False), flush=True)
+            entry["error"] = str(error)
+        counts["error" if "error" in entry else entry["verdict"]] += 1
+        print(lines.line(entry, outputs.line_format), flush=True)
+    total, failed = counts.total(), counts["error"]
+    summary = f"{total} images: {counts['anomaly']} flagged, {counts['no anomaly']} passed"
     if failed:
-        raise UserError(f"{failed} of {total} images could not be used: the lines with 'error' say why.")
+        raise UserError(f"{summary}; {failed} of {total} could not be used: the lines with 'error' say why.")
+    print(f"fomoad: {summary}.", file=sys.stderr, flush=True)
 
 
-def load_detector(model_path: Path, threshold: float | None, resize: str | None, scaling: str | None) -> Detector:
-    """Load a model; what is None comes from the metadata beside it, if those know this file.
+def _predict(detector: Detector, path: Path, overlay_name: Path, outputs: Outputs, entry: dict[str, Any]) -> None:
+    """Score one image, add what there is to say to its entry, and write its files."""
+    image = read_image(path, detector.channels, outputs.max_pixels)
+    if reduction(image) > 1 and detector.resize == "crop":
+        raise UserError(f"The image {path} is too large to be cut out of: raise --max-pixels.")
+    grid, geometry = detector.grid(image)
+    entry |= describe(grid, detector.threshold, geometry, reduction(image))
+    if outputs.grids:
+        entry["grid"] = [[_shortest(score) for score in row] for row in grid]
+    if outputs.collector:
+        kept = outputs.collector.keep(path, entry["verdict"] == ANOMALY, entry)
+        entry |= {"collected": str(kept)} if kept else {}
+    if outputs.overlays:
+        picture = overlay.draw(image, grid, detector.threshold, geometry)
+        entry["overlay"] = str(overlay_file.save(picture, outputs.overlays / overlay_name, path))
+
+
+def load_detector(
+    model_path: Path, threshold: float | None, resize: str | None, scaling: str | None, trust: bool = False
+) -> Detector:
+    """Load a model; what is None comes from the metadata beside it, if those know this file. See `load_model`.
 
     Raises UserError where there is no threshold, or the model or the metadata are damaged.
     """
-    model = load_model(model_path)
+    model = load_model(model_path, trust)
     metadata = _metadata(model_path)
+    for name, given, trained in (
+        ("--image-input-scaling", scaling, metadata.scaling), ("--resize", resize, metadata.resize)
+    ):  # fmt: skip
+        if metadata.threshold is not None and given not in (None, trained):
+            print(f"Warning: {name} is {given}, but {model_path} was trained with {trained}.", file=sys.stderr)
     if threshold is None:
         threshold = metadata.threshold
     if threshold is None:
@@ -101,27 +131,34 @@ def load_detector(model_path: Path, threshold: float | None, resize: str | None,
             f"There is no threshold for {model_path}: put the {METADATA_FILE} of its training beside it, or give "
             "--threshold."
         )
-    if not math.isfinite(threshold) or threshold < 0:
+    if not usable_threshold(threshold):
         raise UserError(f"The threshold {threshold:g} cannot be used: give a number that is 0 or more.")
     return Detector(model, threshold, scaling or metadata.scaling, resize or metadata.resize)
 
 
-def describe(grid: NDArray[np.float32], threshold: float, geometry: Fit) -> dict[str, Any]:
-    """Return what the scores of an image (rows, columns) say: score, verdict, grid, and boxes in its pixels."""
+def usable_threshold(threshold: float) -> bool:
+    """Whether scores, which are 0 or more, can be compared with a threshold."""
+    return math.isfinite(threshold) and threshold >= 0
+
+
+def describe(grid: NDArray[np.float32], threshold: float, geometry: Fit, reduced: int = 1) -> dict[str, Any]:
+    """Return what the scores of an image (rows, columns) say: score, verdict, and boxes in the pixels of its file.
+
+    `reduced` is how many times smaller each side was read.
+    """
     if not np.isfinite(grid).all():
         raise UserError("The model gives scores that are no numbers: it is damaged, or trained on damaged data.")
     boxes = []
     for cells, bounds in overlay.regions(grid >= threshold):
         box = overlay.cell_box(bounds, (grid.shape[0], grid.shape[1]), geometry)
         if box is not None:
-            left, top, right, bottom = box
+            left, top, right, bottom = (edge * reduced for edge in box)
             size = {"x": left, "y": top, "width": right - left, "height": bottom - top}
             boxes.append(size | {"score": _shortest(grid[cells].max())})
     return {
         "score": _shortest(grid.max()),
-        "verdict": "anomaly" if grid.max() >= threshold else "no anomaly",
+        "verdict": ANOMALY if grid.max() >= threshold else "no anomaly",
         "threshold": threshold,
-        "grid": [[_shortest(score) for score in row] for row in grid],
         "boxes": boxes,
     }
 
@@ -142,70 +179,22 @@ def _metadata(model_path: Path) -> _Metadata:
         return _Metadata()
     digest = hashlib.sha256(model_path.read_bytes()).hexdigest()
     try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise ValueError("it is too large")
         content = json.loads(path.read_text(encoding="utf-8"))
         known = [file for file in content["models"].values() if file["sha256"] == digest]
         if not known:
             print(f"Warning: {path} does not know {model_path.name}, so it is not used.", file=sys.stderr)
             return _Metadata()
-        resize = content["input"].get("resize")
+        resize, scaling = content["input"].get("resize"), content["input"]["scaling"]
         threshold = float(known[0]["threshold"]["suggested"])
-        return _Metadata(
-            threshold, str(content["input"]["scaling"]), resize if resize in RESIZE_MODES else DEFAULT_RESIZE
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if not usable_threshold(threshold):
+            raise ValueError(f"a threshold of {threshold}")
+        if scaling not in SCALINGS:
+            raise ValueError(f"a scaling of {scaling}")
+        return _Metadata(threshold, scaling, resize if resize in RESIZE_MODES else DEFAULT_RESIZE)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path} is no metadata of a training ({error!r}): train again.") from error
-
-
-def _image_paths(arguments: Iterable[str]) -> Iterator[tuple[Path, Path]]:
-    """Yield each image's path, and its path below the argument that led to it.
-
-    Folders give all images in them, sorted, without hidden ones; `-` gives the lines of standard input as they come.
-    """
-    for argument in arguments:
-        path = Path(argument)
-        if argument == STANDARD_INPUT:
-            # Not `for line in sys.stdin`: readline hands a line on at once.
-            lines = iter(sys.stdin.readline, "")
-            yield from ((Path(line), Path(Path(line).name)) for line in map(str.strip, lines) if line)
-        elif path.is_dir():
-            found = (file.relative_to(path) for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
-            shown = sorted(file for file in found if not any(part.startswith(".") for part in file.parts))
-            if not shown:
-                raise UserError(f"There are no images in the folder {path}: give another.")
-            yield from ((path / file, file) for file in shown)
-        else:
-            yield path, Path(path.name)
-
-
-@dataclass
-class _OverlayNames:
-    """File names for overlays: two images never share one, and the same image keeps its own."""
-
-    _taken: dict[Path, Path] = field(default_factory=dict)
-
-    def name(self, image: Path, relative: Path) -> Path:
-        number = 1
-        while True:
-            suffix = ".png" if number == 1 else f"_{number}.png"
-            name = relative.with_name(relative.stem + suffix)
-            if self._taken.setdefault(name, image) == image:
-                return name
-            number += 1
-
-
-def _save(picture: Image.Image, path: Path) -> Path:
-    """Write a PNG beside and rename it. Raises UserError where that cannot be done."""
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(beside, "PNG")
-        return beside.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-        raise UserError(
-            f"The overlay {path} cannot be written ({error.strerror or error}): give another folder."
-        ) from error
 
 
 def _shortest(score: np.float32) -> float:

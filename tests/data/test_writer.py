@@ -1,6 +1,11 @@
 """What the writer leaves on disk, read back with numpy and json alone."""
 
+import contextlib
 import json
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +14,8 @@ import pytest
 
 from fomoad.data.writer import Sample, write_data_directory
 from fomoad.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def _samples(count: int, anomalies: int = 0, masks: bool = True, channels: int = 3) -> list[Sample]:
@@ -110,3 +117,67 @@ def test_directory_that_cannot_be_made(tmp_path: Path) -> None:
 def test_images_of_two_shapes_are_a_defect_of_the_caller(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Row 1"):
         write_data_directory(tmp_path, [*_samples(1), *_samples(1, channels=1)], [], "0..1")
+
+
+ENDLESS = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from fomoad.data.writer import Sample, write_data_directory
+from fomoad.signals import supervise
+
+def samples():
+    for row in range(10 ** 6):
+        yield Sample(np.zeros((6, 4, 3), np.uint8), False, "x.png")
+        if row == 3:
+            print("writing", flush=True)
+        if row > 3:
+            time.sleep(0.1)
+
+def run():
+    write_data_directory(Path(sys.argv[1]), samples(), [], "-1..1")
+    return 0
+
+sys.exit(supervise(run))
+"""
+
+
+def _writing(directory: Path) -> subprocess.Popen[str]:
+    program = subprocess.Popen(
+        [sys.executable, "-c", ENDLESS, str(directory)],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert program.stdout is not None
+    assert program.stdout.readline() == "writing\n"
+    return program
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_ended_by_a_signal_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    """In a new directory, which goes too, and in one that holds earlier data."""
+    write_data_directory(tmp_path / "old", _samples(2), [], "-1..1")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "old").iterdir()}
+    for directory in (tmp_path / "new" / "deeper", tmp_path / "old"):
+        program = _writing(directory)
+        program.send_signal(number)
+        program.communicate(timeout=30)
+        assert program.returncode == 128 + number
+    assert not (tmp_path / "new").exists()
+    assert {path.name: path.read_bytes() for path in (tmp_path / "old").iterdir()} == before
+
+
+def test_one_run_at_a_time_and_leftovers_of_a_killed_one_go(tmp_path: Path) -> None:
+    program = _writing(tmp_path)
+    with pytest.raises(UserError, match="Another run is writing to the data directory"):
+        write_data_directory(tmp_path, _samples(2), [], "-1..1")
+    program.kill()  # the supervising process, which then tidies up nothing; its child ends with it
+    program.communicate(timeout=30)
+    for _ in range(100):
+        with contextlib.suppress(UserError):
+            write_data_directory(tmp_path, _samples(2), [], "-1..1")
+            break
+        time.sleep(0.1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        ["X_split_train.npy", "X_split_test.npy", "Y_split_train.npy", "Y_split_test.npy", "train_input.json",
+         "sample_id_details.json", "sample_file_names.json"]
+    )  # fmt: skip

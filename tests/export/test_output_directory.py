@@ -1,9 +1,11 @@
 """The output directory is as it was, or complete."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -76,11 +78,11 @@ output_directory.publish(Path(sys.argv[1]), {"a": b"new", "b": b"new", "last": b
 """
 
 
-@pytest.mark.parametrize("changes", range(5))
+@pytest.mark.parametrize("changes", range(7))
 def test_killed_between_any_two_changes_the_last_file_is_of_the_others_run_or_gone(
     tmp_path: Path, changes: int
 ) -> None:
-    """One file goes, three are renamed: after four changes all is done."""
+    """Three files go aside, three come in their places: after six changes all is done."""
     old = {"a": b"old", "b": b"old", "last": b"old"}
     output_directory.publish(tmp_path, old)
     arguments = [sys.executable, "-c", KILLED_AFTER_SO_MANY_CHANGES, str(tmp_path), str(changes)]
@@ -88,11 +90,11 @@ def test_killed_between_any_two_changes_the_last_file_is_of_the_others_run_or_go
     left = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     if changes == 0:
         assert left == old
-    elif changes < 4:
+    elif changes < 6:
         assert "last" not in left
     else:
         assert left == dict.fromkeys(old, b"new")
-    assert code == (-signal.SIGKILL if changes < 4 else 0)
+    assert code == (-signal.SIGKILL if changes < 6 else 0)
     output_directory.publish(tmp_path, dict.fromkeys(old, b"next"))
     assert contents(tmp_path) == dict.fromkeys(old, b"next")
 
@@ -103,6 +105,40 @@ def test_a_folder_in_a_files_place_changes_nothing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="b is a folder"):
         output_directory.publish(tmp_path, {"a": b"new", "b": b"new"})
     assert (tmp_path / "a").read_bytes() == b"old"
+
+
+def test_a_rename_that_fails_half_way_puts_all_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever of the renames it is; then the message says what is true."""
+    old = {"a": b"old", "b": b"old", "last": b"old"}
+    output_directory.publish(tmp_path, old)
+    true_replace = Path.replace
+    for failing in range(6):
+        left = iter(range(100))
+
+        def replace(self: Path, target: Path, failing: int = failing, left: Iterator[int] = left) -> Path:
+            if next(left) == failing:
+                raise OSError(errno.EIO, "Input/output error")
+            return true_replace(self, target)
+
+        monkeypatch.setattr(Path, "replace", replace)
+        with pytest.raises(UserError, match="earlier files are as they were"):
+            output_directory.publish(tmp_path, {"a": b"new", "b": b"new", "c": b"new", "last": b"new"})
+        assert contents(tmp_path) == old
+
+
+def test_what_cannot_be_put_back_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output_directory.publish(tmp_path, {"a": b"old", "last": b"old"})
+    true_replace = Path.replace
+    left = iter(range(100))
+
+    def replace(self: Path, target: Path) -> Path:
+        if next(left) >= 2:
+            raise OSError(errno.EIO, "Input/output error")
+        return true_replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(UserError, match="nor could its earlier files be put back"):
+        output_directory.publish(tmp_path, {"a": b"new", "last": b"new"})
 
 
 def test_two_runs_at_once_are_refused(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_name_of_the_metadata() -> None:
 
 @pytest.mark.parametrize("name", ["model.tflite", "model_quantized_int8_io.tflite", "model.onnx"])
 def test_a_folder(name: str, folder: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["predict", "--model", str(folder / name), str(photos)]) == 0
+    assert main(["predict", "--grids", "--model", str(folder / name), str(photos)]) == 0
     plain, spots = _lines(capsys)
     assert plain["file"] == str(photos / "plain.png")
     assert (plain["verdict"], plain["boxes"], plain["threshold"]) == ("no anomaly", [], THRESHOLD)
@@ -90,7 +90,7 @@ def test_a_folder(name: str, folder: Path, photos: Path, capsys: pytest.CaptureF
 def test_grid_is_that_of_the_model_alone(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "noise.png")
-    assert main(["predict", "--model", str(folder / "model.tflite"), str(tmp_path / "noise.png")]) == 0
+    assert main(["predict", "--grids", "--model", str(folder / "model.tflite"), str(tmp_path / "noise.png")]) == 0
     expected = tiny_models.expected_scores(pixels[None] / 127.5 - 1)[0]
     np.testing.assert_allclose(_lines(capsys)[0]["grid"], expected, atol=1e-5)
 
@@ -119,7 +119,7 @@ def test_overlays(folder: Path, photos: Path, tmp_path: Path, capsys: pytest.Cap
 
 def test_the_ways_to_set_things(folder: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spots = str(photos / "sub" / "spots.png")
-    command = ["predict", "--model", str(folder / "model.tflite"), spots]
+    command = ["predict", "--grids", "--model", str(folder / "model.tflite"), spots]
     assert main([*command, "--threshold", "1.5"]) == 0
     assert _lines(capsys)[0]["verdict"] == "no anomaly"
     assert main([*command, "--image-input-scaling", "0..1"]) == 0
@@ -153,7 +153,9 @@ def test_images_that_cannot_be_used(folder: Path, photos: Path, capsys: pytest.C
     lines = [json.loads(line) for line in captured.out.splitlines()]
     assert ["error" in line for line in lines] == [True, False, False, True]
     assert "broken.png cannot be read" in lines[0]["error"]
-    assert captured.err == "fomoad: 2 of 4 images could not be used: the lines with 'error' say why.\n"
+    assert captured.err == (
+        "fomoad: 4 images: 1 flagged, 1 passed; 2 of 4 could not be used: the lines with 'error' say why.\n"
+    )
 
 
 def test_metadata_of_another_model_or_none(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
