@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks import anomalib_peer, processes, quality, references
-from fomoad.backbones import load
 from fomoad.backbones.graph import Convolution, Network
+from fomoad.backbones.weights import find_weights
 from fomoad.data import dataset
 from fomoad.data.info_file import Info
 from fomoad.export import tflite
@@ -35,8 +35,9 @@ from fomoad.features import extractor
 from fomoad.features.pooling import Features, Pooling
 from fomoad.inference.model import load_model
 from fomoad.metrics import image_metrics
-from fomoad.settings import TrainSettings, add_arguments, from_arguments
-from fomoad.training.train import build_features
+from fomoad.parameters import resolve
+from fomoad.settings import TrainSettings, add_arguments
+from fomoad.training.models import build_features
 
 BATCH = 100
 
@@ -68,12 +69,12 @@ class Place:
         parser = argparse.ArgumentParser()
         add_arguments(parser)
         given = parser.parse_args([*self.settings, f"--scoring-function={scoring}"])
-        return from_arguments(vars(given))
+        return resolve(given).settings
 
     def features(self, scoring: str, images: dataset.Images) -> Features:
         """fomoad's features with these settings."""
         settings = self.train_settings(scoring)
-        found = load.find_weights(settings.backbone, settings.weights, settings.weights_resolution)
+        found = find_weights(settings.backbone, settings.weights, settings.weights_resolution)
         return build_features(settings, images, found)
 
     @property

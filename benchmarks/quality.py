@@ -23,6 +23,7 @@ from PIL import Image
 
 from benchmarks import plots, references
 from fomoad.backbones import load
+from fomoad.backbones.weights import Weights, find_weights
 from fomoad.data import dataset, import_images
 from fomoad.data.info_file import Info
 from fomoad.data.label_names import anomalous_flags
@@ -36,13 +37,15 @@ from fomoad.inference.model import load_model
 from fomoad.metadata import METADATA_FILE, AnomalyMetadata
 from fomoad.metrics import image_metrics
 from fomoad.metrics.pixel_metrics import count_pixels
+from fomoad.parameters import Parameters
 from fomoad.scorers import gmm
 from fomoad.scorers.standardisation import Moments, standardisation
 from fomoad.settings import TrainSettings
 from fomoad.training.fit_gmm import fit_mixture
 from fomoad.training.fitters import fitter
+from fomoad.training.models import build_features
 from fomoad.training.sampling import MAX_CELLS
-from fomoad.training.train import build_features, train
+from fomoad.training.train import train
 
 SIZE = 96
 SCALING = DEFAULT_SCALING
@@ -145,7 +148,7 @@ def measure_files(data: str, setting: str, directory: Path, settings: TrainSetti
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
         began = time.process_time()
-        train(settings, directory, out / "models", None)
+        train(Parameters.of(settings.model_dump()), directory, out / "models")
         seconds = time.process_time() - began
         metadata = AnomalyMetadata.model_validate_json((out / "models" / METADATA_FILE).read_bytes())
         rows = []
@@ -259,11 +262,11 @@ def _data_sets(
         yield folder.name, lambda out, folder=folder: import_images.run(folder, out, (SIZE, SIZE), scaling=SCALING)
 
 
-def _training_images(directory: Path, settings: TrainSettings) -> tuple[dataset.Split, dataset.Images, load.Weights]:
+def _training_images(directory: Path, settings: TrainSettings) -> tuple[dataset.Split, dataset.Images, Weights]:
     """The training half of a data directory, its images, and the weights to see them with."""
     split = dataset.open_split(directory, "train", SCALING, Info())
     assert split.images is not None
-    found = load.find_weights(settings.backbone, settings.weights, settings.weights_resolution)
+    found = find_weights(settings.backbone, settings.weights, settings.weights_resolution)
     return split, split.images, found
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fomoad.backbones import load
+from fomoad.backbones.weights import find_weights
 from fomoad.data import dataset
 from fomoad.data.info_file import Info
 from fomoad.data.samples import generate
@@ -25,8 +25,8 @@ from fomoad.features.store import FeatureSource
 from fomoad.settings import TrainSettings
 from fomoad.training.fit import Fit
 from fomoad.training.fitters import fitter
+from fomoad.training.models import build_features
 from fomoad.training.thresholds import conformal
-from fomoad.training.train import build_features
 
 RATES = (0.1, 0.05, 0.01)
 
@@ -76,7 +76,7 @@ def features_of(settings: TrainSettings, directory: Path) -> np.ndarray:
     """The features (n, rows, columns, D) of a data directory's training images."""
     images = dataset.open_split(directory, "train", settings.image_input_scaling, Info()).images
     assert images is not None
-    weights = load.find_weights(settings.backbone, settings.weights, settings.weights_resolution)
+    weights = find_weights(settings.backbone, settings.weights, settings.weights_resolution)
     extract = extractor.extractor(build_features(settings, images, weights))
     return np.concatenate([extract(batch) for _, batch in images.batches()])
 

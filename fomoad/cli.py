@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final, NoReturn, Protocol
 
 import fomoad
+from fomoad import progress
 from fomoad.commands import import_images, monitor, predict, profile, sample_data, test, train
 from fomoad.errors import UserError
 from fomoad.signals import supervise
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno is None:
             raise
-        print(f"fomoad: {error}: mend that and run again.", file=sys.stderr, flush=True)
+        print(f"fomoad: {error}: fix this and try again.", file=sys.stderr, flush=True)
         return USER_ERROR
 
 
@@ -89,9 +90,11 @@ def _run(arguments: list[str]) -> int:
     parsed, unknown = parser.parse_known_args(_joined(parser, arguments[1:]))
     if unknown and arguments[0] not in IGNORE_UNKNOWN:
         parser.error(f"unknown arguments: {' '.join(unknown)}")
-    if unknown:
-        print(f"Ignoring unknown arguments: {' '.join(unknown)}", flush=True)
-    return command.run(parsed) or 0
+    only_result = getattr(parsed, "print_parameters", False)
+    with progress.console(lambda: sys.stderr if only_result else sys.stdout):
+        if unknown:
+            progress.warn(f"Ignoring unknown arguments: {' '.join(unknown)}")
+        return command.run(parsed) or 0
 
 
 def _overview() -> argparse.ArgumentParser:

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fomoad.device.profile import Profile
 from fomoad.inference.model import TensorSpec
+from fomoad.settings import Source
 
 SCHEMA_VERSION = 1
 METADATA_FILE = "anomaly_metadata.json"
@@ -141,6 +142,7 @@ class AnomalyMetadata(Record):
         0, description="Mixture components or memory bank entries; --max-flash may have lowered it."
     )
     settings: dict[str, Any]
+    settings_from: dict[str, Source] = Field(default={}, description="Where each setting came from.")
     backbone: BackboneInfo
     input: InputInfo
     grid: Grid

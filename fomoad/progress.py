@@ -1,13 +1,16 @@
-"""What a person watching a run sees: steps with their times, and a sign of life every ten seconds."""
+"""What a person watching a run sees: steps with their times, and a sign of life every ten seconds.
 
+Everything goes through the logger `fomoad`. The command line prints it; a program that uses the Python API hears
+nothing but warnings unless it asks for more, as with every library: `logging.basicConfig(level=logging.INFO)`.
+"""
+
+import logging
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
-
-from tqdm import tqdm
+from typing import Final, TextIO, TypeVar
 
 SECONDS_BETWEEN_LINES = 8.0
 """A log promises a line every ten seconds; this leaves room for a machine that is busy."""
@@ -15,10 +18,55 @@ SECONDS_BETWEEN_LINES = 8.0
 T = TypeVar("T")
 
 
+LOGGER: Final = logging.getLogger("fomoad")
+
+
 def log(message: str) -> None:
-    """Print one line to standard output at once."""
-    tqdm.write(message, file=sys.stdout)
-    sys.stdout.flush()
+    """Say one line."""
+    LOGGER.info(message)
+
+
+def warn(message: str) -> None:
+    """Say one line that a person should not miss: the command line says it once more at the end."""
+    LOGGER.warning(message)
+
+
+class _Console(logging.Handler):
+    """Prints each line at once, and keeps the warnings. `stream` is looked up anew: others may replace it."""
+
+    def __init__(self, stream: Callable[[], TextIO]) -> None:
+        super().__init__()
+        self.stream = stream
+        self.warnings: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm  # here, so that a start does not wait for it
+
+        message = record.getMessage()
+        if record.levelno >= logging.WARNING:
+            self.warnings.append(message)
+            message = f"Warning: {message}"
+        stream = self.stream()
+        tqdm.write(message, file=stream)
+        stream.flush()
+
+
+@contextmanager
+def console(stream: Callable[[], TextIO] = lambda: sys.stdout) -> Iterator[None]:
+    """Print what is said in the block, and its warnings once more where the block ends well."""
+    handler = _Console(stream)
+    before = LOGGER.handlers[:], LOGGER.level, LOGGER.propagate
+    LOGGER.handlers[:], LOGGER.propagate = [handler], False
+    LOGGER.setLevel(logging.INFO)
+    try:
+        yield
+        if handler.warnings:
+            log("Warnings of this run:")
+            for message in dict.fromkeys(handler.warnings):
+                log(f"  {message}")
+    finally:
+        LOGGER.handlers[:], LOGGER.propagate = before[0], before[2]
+        LOGGER.setLevel(before[1])
 
 
 @contextmanager
@@ -51,7 +99,9 @@ def track(items: Iterable[T], what: str, total: int, size: Callable[[T], int] = 
     A progress bar where standard output is a terminal, else a plain line every few seconds.
     `size(item)` is how much of `total` an item stands for.
     """
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() and any(isinstance(handler, _Console) for handler in LOGGER.handlers):
+        from tqdm import tqdm
+
         with tqdm(total=total, desc=what, file=sys.stdout) as bar:
             for item in items:
                 yield item

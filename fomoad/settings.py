@@ -4,15 +4,23 @@ The command line is generated from this model, and a test holds parameters.json 
 """
 
 import argparse
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from fomoad.data.scaling import DEFAULT_SCALING, Scaling
 from fomoad.errors import UserError
 
 Backbone = Literal["mobilenet-v2-0.35", "mobilenet-v2-0.5", "mobilenet-v2-0.75", "mobilenet-v2-1.0", "resnet50"]
 ScoringFunction = Literal["gmm", "patchcore"]
+
+
+Values = dict[str, Any]
+"""Values of some fields, by the fields' names: as they were given, not validated."""
+Source = Literal["default", "file", "argument"]
 
 
 class TrainSettings(BaseModel):
@@ -39,17 +47,29 @@ class TrainSettings(BaseModel):
         96, description="Side of the images that the MobileNetV2 ImageNet weights were trained with."
     )
     capacity: Literal["low", "medium", "high"] = Field(
-        "medium", description="GMM: number of mixture components (64, 256, 512)."
+        "medium",
+        description="GMM: number of mixture components (64, 256, 512).",
+        json_schema_extra={"scorer": "gmm"},
     )
-    layers: Literal[1, 2, 3] = Field(2, description="PatchCore: number of backbone layers that are joined.")
+    layers: Literal[1, 2, 3] = Field(
+        2,
+        description="PatchCore: number of backbone layers that are joined.",
+        json_schema_extra={"scorer": "patchcore"},
+    )
     pool_size: Literal[1, 2, 3, 4, 5] = Field(
-        2, description="PatchCore: side of the windows that features are averaged over, in cells; 1 for none."
+        2,
+        description="PatchCore: side of the windows that features are averaged over, in cells; 1 for none.",
+        json_schema_extra={"scorer": "patchcore"},
     )
     sampling_ratio: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.1, description="PatchCore: share of the training patches that is kept in the memory bank."
+        0.1,
+        description="PatchCore: share of the training patches that is kept in the memory bank.",
+        json_schema_extra={"scorer": "patchcore"},
     )
     k: Annotated[int, Field(ge=1, le=50)] = Field(
-        1, description="PatchCore: number of nearest neighbours whose mean distance is a patch's score."
+        1,
+        description="PatchCore: number of nearest neighbours whose mean distance is a patch's score.",
+        json_schema_extra={"scorer": "patchcore"},
     )
     image_input_scaling: Scaling = Field(
         DEFAULT_SCALING, description="How the values of the images are scaled, as parameters.json says."
@@ -59,8 +79,9 @@ class TrainSettings(BaseModel):
         description="How the suggested threshold is found: max, the highest training score, or conformal, which "
         "keeps the false-positive rate.",
     )
-    false_positive_rate: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.05, description="Share of new normal images that a conformal threshold may flag."
+    false_positive_rate: Annotated[float, Field(gt=1e-9, lt=1)] = Field(
+        0.05,
+        description="Share of new normal images that a conformal threshold may flag.",
     )
     score_scale: Literal["raw", "threshold"] = Field(
         "raw",
@@ -81,8 +102,13 @@ class TrainSettings(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_blank(cls, value: Any) -> Any:
-        return value.strip() if isinstance(value, str) else value
+    def _of_text(cls, value: Any, info: ValidationInfo) -> Any:
+        """Take numbers that are written as text; pydantic by itself would take true for 1."""
+        text = value.strip() if isinstance(value, str) else value
+        allowed = choices(str(info.field_name)) or ()
+        if isinstance(value, bool):
+            raise PydanticCustomError("truth", "true and false are no values for it")
+        return next((choice for choice in allowed if str(choice) == text), text)
 
     def scorer(self) -> ScoringFunction:
         """The scoring function that these settings ask for, auto resolved."""
@@ -103,8 +129,15 @@ def choices(field: str) -> tuple[Any, ...] | None:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Give a parser one argument for every field. Values stay strings: `from_arguments` validates them."""
+    """Give a parser --parameters, and one argument for every field. Values stay strings: `validate` reads them."""
     group = parser.add_argument_group("parameters")
+    group.add_argument(
+        "--parameters",
+        type=Path,
+        metavar="FILE",
+        help="JSON file with parameters: an object of names and values, a filled-in parameters.json, or the "
+        "anomaly_metadata.json of a training to repeat; arguments win over it",
+    )
     for name, field in TrainSettings.model_fields.items():
         allowed = choices(name)
         group.add_argument(
@@ -115,16 +148,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
 
 
-def from_arguments(arguments: dict[str, Any]) -> TrainSettings:
-    """Validate the values that the command line gave; fields that it did not give keep their defaults.
+def validate(given: Values, shown: Callable[[str], str] = argument_name) -> TrainSettings:
+    """Validate some fields' values; the others keep their defaults. `shown` is what a user calls a field.
 
-    Raises UserError that names the first argument at fault, its value and what is allowed.
+    Raises UserError that names the first field at fault, its value and what is allowed.
     """
-    given = {name: arguments[name] for name in TrainSettings.model_fields if name in arguments}
-    for name, value in given.items():
-        allowed = choices(name)
-        if allowed and isinstance(allowed[0], int) and isinstance(value, str):
-            given[name] = next((choice for choice in allowed if str(choice) == value.strip()), value)
     try:
         return TrainSettings(**given)
     except ValidationError as error:
@@ -132,8 +160,19 @@ def from_arguments(arguments: dict[str, Any]) -> TrainSettings:
         name = str(first["loc"][0])
         allowed = choices(name)
         rule = f"use one of {', '.join(map(str, allowed))}" if allowed else _lower_first(first["msg"])
-        shown = repr(arguments[name])[:100]
-        raise UserError(f"{argument_name(name)} cannot be {shown}: {rule}.") from error
+        raise UserError(f"{shown(name)} cannot be {repr(given[name])[:100]}: {rule}.") from error
+
+
+def without_effect(settings: TrainSettings, given: Iterable[str]) -> list[str]:
+    """Those of the given fields that differ from their defaults, but are for the other scoring function."""
+    found = []
+    for name in given:
+        field = TrainSettings.model_fields[name]
+        extra = field.json_schema_extra
+        scorer = extra["scorer"] if isinstance(extra, dict) else settings.scorer()
+        if scorer != settings.scorer() and getattr(settings, name) != field.default:
+            found.append(name)
+    return found
 
 
 def _lower_first(text: str) -> str:

@@ -1,10 +1,13 @@
 """What several test modules share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from fomoad import progress
 
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("here", deadline=None)
@@ -27,7 +30,7 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A weights file for mobilenet-v2-0.35: random, with statistics that keep its features alive."""
     import numpy as np
 
-    from fomoad.backbones.load import ARCHITECTURES
+    from fomoad.backbones.architectures import ARCHITECTURES
 
     random = np.random.default_rng(0)
     arrays = {}
@@ -41,3 +44,10 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "random.npz"
     np.savez(path, **arrays)
     return path
+
+
+@pytest.fixture(autouse=True)
+def printed() -> Iterator[None]:
+    """What functions say is printed, as by the command line."""
+    with progress.console():
+        yield

@@ -6,11 +6,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "progress", "signals"}),
+    frozenset({"errors", "machine", "progress", "signals"}),
     frozenset({"locking", "verify"}),
     frozenset({"coreset", "data", "export", "state_file"}),
     frozenset({"backbones", "defects", "device", "inference", "scorers", "settings"}),
-    frozenset({"features", "metadata", "metrics", "quantization"}),
+    frozenset({"features", "metadata", "metrics", "parameters", "quantization"}),
     frozenset({"detection"}),
     frozenset({"evaluation", "maintenance", "training"}),
     frozenset({"commands"}),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fomoad import settings
+from fomoad import parameters, settings
 from fomoad.errors import UserError
 from fomoad.settings import TrainSettings
 
@@ -26,7 +26,7 @@ def parse(*arguments: str) -> TrainSettings:
     """Validate arguments as the command line does."""
     parser = argparse.ArgumentParser()
     settings.add_arguments(parser)
-    return settings.from_arguments(vars(parser.parse_args(arguments)))
+    return parameters.resolve(parser.parse_args(arguments)).settings
 
 
 def test_block_has_the_form_that_studio_demands() -> None:

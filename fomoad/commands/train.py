@@ -1,8 +1,9 @@
 """`fomoad train`: its arguments, and the function that it calls."""
 
 import argparse
-import gc
 from pathlib import Path
+
+from fomoad.errors import UserError
 
 HELP = "Train on a data directory of good images and write models and a threshold."
 
@@ -12,31 +13,29 @@ def declare(parser: argparse.ArgumentParser) -> None:
     from fomoad import settings
 
     parser.add_argument("--info-file", "--input-file", type=Path, help="the block's train_input.json (optional)")
-    parser.add_argument("--data-directory", type=Path, required=True, help="folder with X_split_train.npy")
-    parser.add_argument("--out-directory", type=Path, required=True, help="folder that the models are written to")
+    parser.add_argument("--data-directory", type=Path, help="folder with X_split_train.npy (required)")
+    parser.add_argument("--out-directory", type=Path, help="folder that the models are written to (required)")
     parser.add_argument(
         "--work-directory",
         type=Path,
         help="folder for features that are too many for the memory (default: that of temporary files, if on a disk)",
+    )
+    parser.add_argument(
+        "--print-parameters", action="store_true", help="print all parameters as JSON, and do not train"
     )
     settings.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
-    from fomoad import settings
-
-    validated = settings.from_arguments(vars(arguments))
-    # TensorFlow's import makes a million objects that stay: looking for garbage among them takes half a second.
-    gc.disable()
+    from fomoad import parameters
     from fomoad.training.train import train
 
-    gc.freeze()
-    gc.enable()
-    train(
-        validated,
-        arguments.data_directory,
-        arguments.out_directory,
-        arguments.info_file,
-        arguments.work_directory,
-    )
+    resolved = parameters.resolve(arguments)
+    if arguments.print_parameters:
+        print(resolved.as_json(), end="", flush=True)
+        return
+    for name in ("data_directory", "out_directory"):
+        if getattr(arguments, name) is None:
+            raise UserError(f"The argument --{name.replace('_', '-')} is required; see fomoad train --help.")
+    train(resolved, arguments.data_directory, arguments.out_directory, arguments.info_file, arguments.work_directory)

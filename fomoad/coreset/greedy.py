@@ -16,7 +16,6 @@ The picks are those of the plain algorithm, up to the rounding of float32.
 """
 
 import math
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -24,6 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
+
+from fomoad.machine import processors
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
@@ -214,7 +215,7 @@ def in_tiles(work: Callable[[Indices], None], rows: Indices, size: int = TILE_RO
     The products themselves are too small to be divided among threads, which would wait for one another.
     """
     tiles = [rows[start : start + size] for start in range(0, len(rows), size)]
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(processors()) as threads:
         for _ in threads.map(work, tiles):
             pass
 

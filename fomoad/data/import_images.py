@@ -14,7 +14,7 @@ from fomoad.data.label_names import LabelNames
 from fomoad.data.scaling import DEFAULT_SCALING
 from fomoad.data.writer import Sample, Written, write_data_directory
 from fomoad.errors import UserError
-from fomoad.progress import log, track
+from fomoad.progress import log, track, warn
 
 MAX_SIDE = 4096
 """Of a model's input: a training computes features of many thousand positions there already."""
@@ -75,7 +75,7 @@ def run(
     else:
         log(f"The training images are of {written.train_samples} samples (--group-by '{group_by}')")
     if written.shared_samples:
-        log(f"Warning: {written.shared_samples} samples have images for training and for testing: figures will flatter")
+        warn(f"{written.shared_samples} samples have images for training and for testing: figures will flatter")
     return written
 
 

@@ -1,6 +1,7 @@
 """JSON files, and the one among them that says what a data directory holds: the block's train_input.json."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -47,8 +48,10 @@ def read_info(path: Path | None, directory: Path) -> Info:
     )
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file. Raises UserError where it is missing, too large, too deep or no JSON."""
+def read_json(path: Path, make_object: Callable[[list[tuple[str, Any]]], Any] = dict) -> Any:
+    """Read a JSON file; `make_object` makes an object of its keys and values, and may raise ValueError.
+
+    Raises UserError where it is missing, too large, too deep or no JSON."""
     try:
         if path.exists() and not path.is_file():
             raise UserError(f"{path} is no file: give a JSON file.")
@@ -56,7 +59,7 @@ def read_json(path: Path) -> Any:
             raise UserError(
                 f"{path} is larger than {MAX_JSON_BYTES // 2**20} MiB: this is no file of a data directory."
             )
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=make_object)
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): give an existing file.") from error
     except (ValueError, RecursionError) as error:

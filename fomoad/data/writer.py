@@ -20,7 +20,7 @@ from fomoad import locking, signals
 from fomoad.data.label_names import LABELS_FILE, LabelNames
 from fomoad.data.scaling import from_pixels
 from fomoad.errors import UserError
-from fomoad.progress import log
+from fomoad.progress import warn
 
 CLASSES: Final = ("anomaly", "no anomaly")
 """Sorted, as in the info file; a label is an index into it that counts from 1."""
@@ -171,8 +171,8 @@ def _are_masks_whole(rows: _Rows) -> bool:
     missing = rows.anomalies_without_mask
     if missing and rows.anomalies_with_mask:
         anomalies = len(missing) + rows.anomalies_with_mask
-        log(
-            f"Warning: {len(missing)} of {anomalies} anomalous test images have no mask "
+        warn(
+            f"{len(missing)} of {anomalies} anomalous test images have no mask "
             f"(the first is '{missing[0]}'): no masks are written, testing will give no figures per pixel."
         )
     return rows.anomalies_with_mask > 0 and not missing

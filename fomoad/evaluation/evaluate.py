@@ -20,7 +20,7 @@ from fomoad.evaluation.results import Decision, ModelSummary, Results, Samples, 
 from fomoad.export import output_directory
 from fomoad.inference.model import GridModel, load_model
 from fomoad.metadata import METADATA_FILE, AnomalyMetadata, Grid, InputInfo, Threshold
-from fomoad.progress import log, step, track
+from fomoad.progress import log, step, track, warn
 from fomoad.settings import TrainSettings
 
 RESULTS_FILE: Final = "results.json"
@@ -88,7 +88,7 @@ def find_metadata(model_path: Path) -> AnomalyMetadata | None:
         place = ".".join(map(str, first["loc"])) or "the whole"
         raise UserError(f"{path} is no metadata of a training ({place}: {first['msg']}): train again.") from error
     if trained_threshold(model_path, metadata) is None:
-        log(f"Warning: {path} does not know {model_path.name} (no file there has its SHA-256), so it is not used.")
+        warn(f"{path} does not know {model_path.name} (no file there has its SHA-256), so it is not used.")
         return None
     return metadata
 

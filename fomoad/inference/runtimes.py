@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fomoad.errors import UserError
 from fomoad.inference.model import Format, GridModel, TensorSpec
+from fomoad.machine import processors
 from fomoad.verify import saved_model
 
 MOST_THREADS: Final = 4
@@ -138,8 +139,7 @@ def _tensorflow() -> Any:
 
 
 def _threads() -> int:
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(MOST_THREADS, available)
+    return min(MOST_THREADS, processors())
 
 
 def _spec_of(shape: Any) -> TensorSpec:

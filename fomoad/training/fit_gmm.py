@@ -1,6 +1,5 @@
 """Fitting a Gaussian mixture."""
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
 from fomoad.features.store import FeatureSource
+from fomoad.machine import processors
 from fomoad.progress import step
 from fomoad.scorers.gmm import GmmScorer
 from fomoad.scorers.standardisation import Standardisation
@@ -132,7 +132,7 @@ def _fit_all(fit_without: Callable[[int | None], GmmScorer], sample: Sample) -> 
     with (
         step(f"Fitting a mixture to {len(sample.cells.features)} cells, and {sample.folds} to parts, for thresholds"),
         threadpool_limits(1),  # else a fit that ends would give the others' products more threads, and other sums
-        ThreadPoolExecutor(os.cpu_count()) as pool,
+        ThreadPoolExecutor(processors()) as pool,
     ):
         return list(pool.map(fit_without, [None, *range(sample.folds)]))
 

@@ -1,7 +1,6 @@
 """Fitting PatchCore: selecting a memory bank, and scoring each image without its own entries."""
 
 import math
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from fomoad.coreset.streaming import streamed_k_center
 from fomoad.errors import UserError
 from fomoad.features.store import Batch, FeatureSource
+from fomoad.machine import processors
 from fomoad.progress import log, step
 from fomoad.scorers.patchcore import PatchCoreScorer
 from fomoad.scorers.standardisation import Standardisation
@@ -154,7 +154,7 @@ def _scored(
             mine = np.flatnonzero(sample.fold_of[images] == fold)
             unseen[mine] = held_out[fold].held_out_scores(features[mine], samples[images[mine]])
 
-        with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:  # a thread for a fold, not a product
+        with threadpool_limits(1), ThreadPoolExecutor(processors()) as pool:  # a thread for a fold, not a product
             list(pool.map(score, range(len(held_out))))
         return unseen
 

@@ -1,55 +1,34 @@
-"""A training from a data directory to an output directory."""
+"""A training from a data directory to an output directory.
+
+Everything that can be wrong is looked for before TensorFlow is imported, which takes seconds.
+"""
 
 import contextlib
-import importlib.metadata
+import gc
 import math
-import platform
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-import fomoad
-from fomoad.backbones import load
-from fomoad.backbones.load import ARCHITECTURES, Weights
+from fomoad.backbones.weights import find_weights
 from fomoad.data import dataset
-from fomoad.data.dataset import Images, Split
+from fomoad.data.dataset import Split
 from fomoad.data.info_file import read_info
 from fomoad.data.label_names import LABELS_FILE, LabelNames, anomalous_flags, kept_label_names, only_unknown
-from fomoad.device.profile import Profile
 from fomoad.errors import UserError
-from fomoad.export import output_directory, tflite
-from fomoad.features.extractor import extractor
-from fomoad.features.pooling import STOCK_POOLING, Features, Pooling
-from fomoad.features.store import Extract, FeatureSource, check_work_directory
-from fomoad.metadata import (
-    METADATA_FILE,
-    AnomalyMetadata,
-    BackboneInfo,
-    Grid,
-    InputInfo,
-    ModelFile,
-)
-from fomoad.progress import log, step, track
+from fomoad.export import output_directory
+from fomoad.features.store import check_work_directory
+from fomoad.parameters import Parameters
+from fomoad.progress import log, track, warn
 from fomoad.settings import TrainSettings
-from fomoad.training import fitters
-from fomoad.training.fit import Fit
-from fomoad.training.int8 import convert_int8, round_network
-from fomoad.training.made_defects import Tested, record_detection
-from fomoad.training.model_files import convert_float, measure
+from fomoad.training.training_data import TrainingData
 
-Array = NDArray[np.float32]
-
-GRID_STRIDE: Final = 8
-"""Pixels to a cell of the grid that features are brought to."""
 MIN_IMAGES: Final = 2
 SHOWN_IDS: Final = 10
-PACKAGES: Final = ("tensorflow", "keras", "numpy", "scikit-learn", "scipy", "onnx", "tf2onnx", "ai-edge-litert")
 
 
 def train(
-    settings: TrainSettings,
+    parameters: Parameters,
     data_directory: Path,
     out_directory: Path,
     info_file: Path | None = None,
@@ -61,133 +40,75 @@ def train(
 
     Raises UserError where the data, the settings or the surroundings do not allow it; nothing is written then.
     """
-    output_directory.check_temporary_folder()
     if work_directory is not None:
         check_work_directory(work_directory)
     with output_directory.reserve(out_directory):
-        split, images = _open_training_split(settings, data_directory, info_file)
-        files = train_models(settings, split, images, work_directory)
+        data = open_directory(parameters.settings, data_directory, info_file)
+        files = fit(parameters, data, work_directory)
         output_directory.publish(out_directory, files)
     for name, content in files.items():
         log(f"Wrote {out_directory / name} ({len(content) / 1024:.0f} KiB)")
 
 
-def train_models(
-    settings: TrainSettings, split: Split, images: Images, work_directory: Path | None
-) -> dict[str, bytes]:
-    """Fit detectors to checked training images and convert them: file names to contents, the metadata last."""
-    weights = load.find_weights(settings.backbone, settings.weights, settings.weights_resolution)
-    log(f"Backbone {settings.backbone} with weights: {weights.origin}")
-    features = build_features(settings, images, weights)
-    fit, extract, int8 = fit_within_limits(settings, split, images, features, work_directory)
-    models = convert_float(settings, images, features, fit) | {tflite.INT8_FILE: int8.model}
-    float_file = Tested(models[tflite.FLOAT_FILE], fit, extract)
-    record_detection(images, {tflite.FLOAT_FILE: float_file, tflite.INT8_FILE: int8}, settings.seed)
-    records = {name: model.record for name, model in models.items()}
-    metadata = _metadata(settings, split, images, weights, features, fit, records)
-    contents = {name: model.content for name, model in models.items()}
-    return contents | {METADATA_FILE: metadata.model_dump_json(indent=2).encode() + b"\n"}
-
-
-def fit_within_limits(
-    settings: TrainSettings, split: Split, images: Images, features: Features, work_directory: Path | None
-) -> tuple[Fit, Extract, Tested]:
-    """Fit in float32 and int8, with a smaller memory bank where the int8 model would not fit into the flash.
-
-    Features that are too many for the memory are stored in the work directory meanwhile (see FeatureSource).
-
-    Returns the float32 fit and what extracts its features, and the int8 model with its own. Raises UserError where the
-    limits cannot be kept.
-    """
-    memory_limit = settings.memory_limit * 2**20
-    fitter = fitters.fitter(settings)
-    with step("Compiling the backbone"):
-        source = FeatureSource(images, extractor(features), memory_limit, work_directory)
-    fit = fitter.fit(source, split.ids)
-    rounded, ranges = round_network(settings, images, features)
-    with step("Converting the backbone to int8"):
-        int8_source = FeatureSource(images, extractor(rounded, ranges), memory_limit, work_directory)
-    while True:
-        int8_fit = fitter.refit(int8_source, split.ids, fit)
-        model = convert_int8(settings, rounded, ranges, images.shape, fit, int8_fit)
-        with step(f"Measuring what {tflite.INT8_FILE} asks of a device"):
-            model.record.profile = measure(tflite.INT8_FILE, model.content)
-        excess = excess_bytes(settings, model.record.profile)
-        if excess <= 0:
-            return fit, source.extract, Tested(model, int8_fit, int8_source.extract)
-        smaller = fitter.shrink(source, split.ids, fit, excess)
-        if smaller is None:
-            raise UserError(
-                f"The int8 model takes {model.record.profile.flash_bytes} bytes of flash, --max-flash allows "
-                f"{settings.max_flash}, and a smaller scoring function would not do: use a narrower backbone or, for "
-                "the mixture, a lower --capacity."
-            )
-        fit = smaller
-
-
-def excess_bytes(settings: TrainSettings, measured: Profile) -> int:
-    """How many bytes of flash the int8 model takes more than allowed, 0 or less where it fits.
-
-    Raises UserError where its arena is too large.
-    """
-    if settings.max_ram and measured.arena_bytes is not None and measured.arena_bytes > settings.max_ram:
-        raise UserError(
-            f"The int8 model needs an arena of {measured.arena_bytes} bytes, --max-ram allows {settings.max_ram}: "
-            "train with smaller images or a narrower backbone."
-        )
-    if settings.max_ram and measured.arena_bytes is None:
-        log(f"Warning: --max-ram cannot be checked: {measured.not_measured}.")
-    return measured.flash_bytes - settings.max_flash if settings.max_flash else 0
-
-
-def build_features(settings: TrainSettings, images: Images, weights: Weights) -> Features:
-    """The feature extraction that the settings ask for, for images of this shape.
-
-    Raises UserError where a window of PatchCore's pooling would be larger than the images' grid.
-    """
-    architecture = ARCHITECTURES[settings.backbone]
-    if settings.scorer() == "gmm":
-        layers, pooling = architecture.mixture_layers, STOCK_POOLING
-    else:
-        layers, pooling = architecture.bank_layers[: settings.layers], Pooling(settings.pool_size)
-        cells = math.ceil(min(images.shape[:2]) / GRID_STRIDE)
-        if pooling.size > cells:
-            raise UserError(
-                f"--pool-size {pooling.size} is more than the {cells} cells along the images' shorter side: lower it."
-            )
-    network = load.load(settings.backbone, weights, images.shape, settings.image_input_scaling, layers)
-    return Features(network, architecture.grid_layer, pooling)
-
-
-def _open_training_split(settings: TrainSettings, directory: Path, info_file: Path | None) -> tuple[Split, Images]:
-    """Open and check everything that training reads.
-
-    Raises UserError for too few images, values that are no images of the scaling, and images labelled anomaly.
-    """
+def open_directory(settings: TrainSettings, directory: Path, info_file: Path | None = None) -> TrainingData:
+    """Open and check the training images of a data directory. Raises UserError as `check` does."""
     split = dataset.open_split(directory, "train", settings.image_input_scaling, read_info(info_file, directory))
+    return check(settings, split, str(directory), kept_label_names(directory))
+
+
+def check(settings: TrainSettings, split: Split, where: str, names: LabelNames) -> TrainingData:
+    """Check training images, and find the weights of the backbone. `where` names the images in messages.
+
+    Raises UserError for too few images, values that are no images of the scaling, images labelled anomaly, and weights
+    that are not to be had.
+    """
+    weights = find_weights(settings.backbone, settings.weights, settings.weights_resolution)
     images = split.images
     if images is None or len(images) < MIN_IMAGES:
-        raise UserError(
-            f"{directory} holds {len(split)} training images: at least {MIN_IMAGES} of good parts are needed."
-        )
-    _refuse_anomalies(split, directory, kept_label_names(directory))
+        raise UserError(f"{where} holds {len(split)} training images: at least {MIN_IMAGES} of good parts are needed.")
+    _refuse_anomalies(split, where, names)
     lowest, highest = math.inf, -math.inf
     for rows, batch in track(images.batches(), "Checking training images", len(images), lambda item: len(item[1])):
         low, high = dataset.check_values(images, rows, batch)
         lowest, highest = min(lowest, low), max(highest, high)
     if lowest == highest:
-        raise UserError(f"All training images in {directory} are of one constant value {lowest:g}: give real images.")
+        raise UserError(f"All training images in {where} are of one constant value {lowest:g}: give real images.")
     doubt = dataset.scaling_doubt(images, lowest, highest)
     if doubt:
-        log(f"Warning: {doubt}; if so, set --image-input-scaling.")
+        warn(f"{doubt}; if so, set --image-input-scaling.")
     height, width, channels = images.shape
     log(f"{len(images)} training images of {width} x {height} pixels, {channels} channel(s)")
     if height != width:
-        log("Warning: the images are not square; Edge Impulse's device library reads such score grids transposed.")
-    return split, images
+        warn("the images are not square; Edge Impulse's device library reads such score grids transposed.")
+    return TrainingData(split, images, weights)
 
 
-def _refuse_anomalies(split: Split, directory: Path, names: LabelNames) -> None:
+def fit(parameters: Parameters, data: TrainingData, work_directory: Path | None = None) -> dict[str, bytes]:
+    """Train on checked images: the names of all files and their contents, the metadata last.
+
+    Raises UserError where the settings cannot be kept with these images.
+    """
+    output_directory.check_temporary_folder()
+    log(f"Backbone {parameters.settings.backbone} with weights: {data.weights.origin}")
+    with _no_collection():
+        from fomoad.training.models import train_models
+
+    return train_models(parameters, data, work_directory)
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """TensorFlow's import makes a million objects that stay: looking for garbage among them takes half a second."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _refuse_anomalies(split: Split, where: str, names: LabelNames) -> None:
     """Raise UserError for images with a label that means an anomaly, or that may well mean one."""
     alone = only_unknown(split.labels, names)
     if alone is not None:
@@ -202,53 +123,7 @@ def _refuse_anomalies(split: Split, directory: Path, names: LabelNames) -> None:
         labels = ", ".join(sorted({str(split.labels[row]) for row in found}))
         shown = ", ".join(split.ids[row] for row in found[:SHOWN_IDS]) + (", ..." if len(found) > SHOWN_IDS else "")
         raise UserError(
-            f"{len(found)} training images in {directory} are labelled {labels}, which means defects (sample ids "
+            f"{len(found)} training images in {where} are labelled {labels}, which means defects (sample ids "
             f"{shown}): training takes good parts only, so move them to the test set, correct their labels, or say in "
             f"{LABELS_FILE} what the labels mean."
         )
-
-
-def _metadata(
-    settings: TrainSettings,
-    split: Split,
-    images: Images,
-    weights: Weights,
-    features: Features,
-    fit: Fit,
-    models: dict[str, ModelFile],
-) -> AnomalyMetadata:
-    thresholds = models[tflite.FLOAT_FILE].threshold
-    _, rows, columns = models[tflite.FLOAT_FILE].output.shape
-    height, width, channels = images.shape
-    versions = {name: _version(name) for name in PACKAGES} | {"python": platform.python_version()}
-    return AnomalyMetadata(
-        nominalThresholdScore=thresholds.max_train,
-        threshold=thresholds,
-        scoring_function=settings.scorer(),
-        scorer_size=fit.scorer.size,
-        settings=settings.model_dump(),
-        backbone=BackboneInfo(
-            name=settings.backbone,
-            layers=list(features.network.outputs),
-            weights=weights.origin,
-            weights_sha256=weights.sha256(),
-        ),
-        input=InputInfo(
-            height=height,
-            width=width,
-            channels=channels,
-            scaling=settings.image_input_scaling,
-            resize=split.resize,
-        ),
-        grid=Grid(rows=rows, columns=columns),
-        training_images=len(images),
-        versions={"fomoad": fomoad.__version__} | versions,
-        models=models,
-    )
-
-
-def _version(package: str) -> str:
-    for name in (package, f"{package}-cpu"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            return importlib.metadata.version(name)
-    return "unknown"

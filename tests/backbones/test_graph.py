@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fomoad.backbones import graph, load
-from fomoad.backbones.load import ARCHITECTURES
+from fomoad.backbones.architectures import ARCHITECTURES
 from fomoad.data import scaling
 
 

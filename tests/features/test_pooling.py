@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from fomoad.backbones import graph
+from fomoad.backbones.architectures import ARCHITECTURES
 from fomoad.backbones.graph import Network
-from fomoad.backbones.load import ARCHITECTURES, cut
+from fomoad.backbones.load import cut
 from fomoad.features.extractor import extractor
 from fomoad.features.pooling import STOCK_POOLING, Features, Pooling
 

@@ -12,7 +12,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from fomoad.backbones import graph, load
 from fomoad.backbones.graph import INPUT, Network
-from fomoad.backbones.load import Weights
+from fomoad.backbones.weights import Weights
 from fomoad.data import scaling
 from fomoad.data.scaling import DEFAULT_SCALING
 from fomoad.device import micro

@@ -9,7 +9,7 @@ import pytest
 
 from fomoad.backbones import graph, load
 from fomoad.backbones.graph import INPUT, Network
-from fomoad.backbones.load import Weights
+from fomoad.backbones.weights import Weights, find_weights
 from fomoad.data.scaling import DEFAULT_SCALING, int8_range
 from fomoad.quantization import calibration, equalization
 from tests.support.kernels import LAYER, blocky_images, chain, convolution, mobilenet
@@ -144,9 +144,7 @@ def test_a_whole_backbone_computes_what_it_did() -> None:
 def test_trained_weights_lose_less_of_their_features(origin: str, shared: Path) -> None:
     """With vanished channels (ImageNet's) and without; measured on images that were not calibrated on."""
     imagenet = shared / "weights/keras/models/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_128_no_top.h5"
-    weights = (
-        Weights("test", imagenet) if origin == "imagenet" else load.find_weights("mobilenet-v2-0.35", "bundled", 96)
-    )
+    weights = Weights("test", imagenet) if origin == "imagenet" else find_weights("mobilenet-v2-0.35", "bundled", 96)
     exact = load.load("mobilenet-v2-0.35", weights, (96, 96, 3), DEFAULT_SCALING, (LAYER,))
     images = blocky_images(16, (96, 96, 3))
     errors = []

@@ -6,8 +6,8 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from fomoad.backbones import load
+from fomoad.backbones.architectures import ARCHITECTURES
 from fomoad.backbones.graph import Convolution, Network
-from fomoad.backbones.load import ARCHITECTURES
 from fomoad.data import scaling
 from fomoad.data.scaling import DEFAULT_SCALING
 

@@ -20,10 +20,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fomoad import cli
-from fomoad import settings as parameters
+from fomoad import cli, parameters
 from fomoad.data.info_file import read_info
 from fomoad.errors import UserError
+from fomoad.settings import TrainSettings, add_arguments, argument_name
 from tests.support.reading import npy_file, read_all
 
 SIDE = 32
@@ -262,7 +262,7 @@ TEXTS = st.one_of(
     st.floats().map(str),
     st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20),
 )
-NAMES = st.sampled_from(sorted(parameters.TrainSettings.model_fields))
+NAMES = st.sampled_from(sorted(TrainSettings.model_fields))
 
 
 @cases(500)
@@ -270,19 +270,19 @@ NAMES = st.sampled_from(sorted(parameters.TrainSettings.model_fields))
 def test_parameters_of_any_value(given_values: dict[str, str]) -> None:
     """What is taken is in range; what is not is named."""
     parser = argparse.ArgumentParser()
-    parameters.add_arguments(parser)
-    arguments = [f"{parameters.argument_name(name)}={value}" for name, value in given_values.items()]
+    add_arguments(parser)
+    arguments = [f"{argument_name(name)}={value}" for name, value in given_values.items()]
     try:
-        taken = parameters.from_arguments(vars(parser.parse_args(arguments)))
+        taken = parameters.resolve(parser.parse_args(arguments)).settings
     except UserError as error:
         message = str(error)
     else:
-        assert parameters.TrainSettings.model_validate(taken.model_dump()) == taken
+        assert TrainSettings.model_validate(taken.model_dump()) == taken
         assert 0 < taken.sampling_ratio <= 1
         assert 0 <= taken.seed < 2**32
         return
     check_message(message)
-    assert any(parameters.argument_name(name) in message for name in given_values)
+    assert any(argument_name(name) in message for name in given_values)
 
 
 @cases(250)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from fomoad import cli
-from fomoad.backbones.load import Weights
+from fomoad.backbones.weights import Weights
 from fomoad.data import dataset
 from fomoad.data.info_file import Info
 from fomoad.export import onnx_file, saved_model, tflite
@@ -26,7 +26,7 @@ from fomoad.settings import TrainSettings
 from fomoad.training import fitters
 from fomoad.training.detector import Detector
 from fomoad.training.fit_patchcore import PatchCoreFitter
-from fomoad.training.train import build_features
+from fomoad.training.models import build_features
 
 SHAPES = [(32, 32, 3), (96, 96, 3), (160, 160, 1), (100, 100, 1), (72, 104, 3)]
 FILES = {"model.tflite", "model_quantized_int8_io.tflite", "model.onnx", "saved_model.zip", "anomaly_metadata.json"}

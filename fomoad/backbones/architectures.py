@@ -1,0 +1,78 @@
+"""Which backbones there are, and which of their layers features are taken from. Nothing here loads Keras."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fomoad.backbones.plain_keras import plain_keras
+
+Build = Callable[[tuple[int, int, int]], Any]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A Keras Applications model as fomoad uses it.
+
+    `grid_layer` is the output at 1/8 of the input's side whose grid others are resized to. `mixture_layers` are those
+    that a mixture's features are joined from, the first n of `bank_layers` those of PatchCore with n layers.
+    MobileNetV2's are 3x3 depthwise convolutions besides, of a stride of 2: that of the layer at 1/8 and that of the one
+    at 1/4. They cost next to nothing and find more than later layers (docs/quality.md). `expects` is the
+    scaling of pixels that the ImageNet weights were trained with. `file` is the name of Keras' weights file, with
+    `{resolution}` where there is one for each, and `folder` the folder that Keras downloads it from.
+    """
+
+    build: Build
+    grid_layer: str
+    mixture_layers: tuple[str, ...]
+    bank_layers: tuple[str, str, str]
+    expects: str
+    file: str
+    folder: str
+    resolutions: tuple[int, ...]
+
+    def weights_file(self, resolution: int) -> str:
+        """The name under which Keras keeps the ImageNet weights that were trained at `resolution`."""
+        return self.file.format(resolution=resolution)
+
+
+def _mobilenet_v2(alpha: float) -> Architecture:
+    def build(shape: tuple[int, int, int]) -> Any:
+        with plain_keras() as keras:
+            return keras.applications.MobileNetV2(shape, alpha=alpha, include_top=False, weights=None)
+
+    return Architecture(
+        build=build,
+        grid_layer="block_6_expand_relu",
+        mixture_layers=("block_6_expand_relu", "block_6_depthwise_relu"),
+        bank_layers=("block_6_expand_relu", "block_3_depthwise_relu", "block_3_expand_relu"),
+        expects="-1..1",
+        file=f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_{{resolution}}_no_top.h5",
+        folder="mobilenet_v2",
+        resolutions=(96, 128, 160, 192, 224),
+    )
+
+
+def _resnet50() -> Architecture:
+    def build(shape: tuple[int, int, int]) -> Any:
+        with plain_keras() as keras:
+            return keras.applications.ResNet50(include_top=False, weights=None, input_shape=shape)
+
+    return Architecture(
+        build=build,
+        grid_layer="conv3_block4_out",
+        mixture_layers=("conv3_block4_out", "conv4_block6_out"),
+        bank_layers=("conv3_block4_out", "conv2_block3_out", "conv4_block6_out"),
+        expects="bgr-subtract-imagenet-mean",
+        file="resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        folder="resnet",
+        resolutions=(224,),
+    )
+
+
+ARCHITECTURES: Final[dict[str, Architecture]] = {
+    "mobilenet-v2-0.35": _mobilenet_v2(0.35),
+    "mobilenet-v2-0.5": _mobilenet_v2(0.5),
+    "mobilenet-v2-0.75": _mobilenet_v2(0.75),
+    "mobilenet-v2-1.0": _mobilenet_v2(1.0),
+    "resnet50": _resnet50(),
+}

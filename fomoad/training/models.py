@@ -1,0 +1,174 @@
+"""From checked training images to the contents of all files: fits, conversions and the metadata."""
+
+import contextlib
+import importlib.metadata
+import math
+import platform
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+import fomoad
+from fomoad.backbones import load
+from fomoad.backbones.architectures import ARCHITECTURES
+from fomoad.backbones.weights import Weights
+from fomoad.data.dataset import Images, Split
+from fomoad.device.profile import Profile
+from fomoad.errors import UserError
+from fomoad.export import tflite
+from fomoad.features.extractor import extractor
+from fomoad.features.pooling import STOCK_POOLING, Features, Pooling
+from fomoad.features.store import Extract, FeatureSource
+from fomoad.metadata import (
+    METADATA_FILE,
+    AnomalyMetadata,
+    BackboneInfo,
+    Grid,
+    InputInfo,
+    ModelFile,
+)
+from fomoad.parameters import Parameters
+from fomoad.progress import step, warn
+from fomoad.settings import TrainSettings
+from fomoad.training import fitters
+from fomoad.training.fit import Fit
+from fomoad.training.int8 import convert_int8, round_network
+from fomoad.training.made_defects import Tested, record_detection
+from fomoad.training.model_files import convert_float, measure
+from fomoad.training.training_data import TrainingData
+
+Array = NDArray[np.float32]
+
+GRID_STRIDE: Final = 8
+"""Pixels to a cell of the grid that features are brought to."""
+MIN_IMAGES: Final = 2
+SHOWN_IDS: Final = 10
+PACKAGES: Final = ("tensorflow", "keras", "numpy", "scikit-learn", "scipy", "onnx", "tf2onnx", "ai-edge-litert")
+
+
+def train_models(parameters: Parameters, data: TrainingData, work_directory: Path | None) -> dict[str, bytes]:
+    """Fit detectors to checked training images and convert them: file names to contents, the metadata last."""
+    settings = parameters.settings
+    features = build_features(settings, data.images, data.weights)
+    fit, extract, int8 = fit_within_limits(settings, data.split, data.images, features, work_directory)
+    models = convert_float(settings, data.images, features, fit) | {tflite.INT8_FILE: int8.model}
+    float_file = Tested(models[tflite.FLOAT_FILE], fit, extract)
+    record_detection(data.images, {tflite.FLOAT_FILE: float_file, tflite.INT8_FILE: int8}, settings.seed)
+    records = {name: model.record for name, model in models.items()}
+    metadata = _metadata(parameters, data, features, fit, records)
+    contents = {name: model.content for name, model in models.items()}
+    return contents | {METADATA_FILE: metadata.model_dump_json(indent=2).encode() + b"\n"}
+
+
+def fit_within_limits(
+    settings: TrainSettings, split: Split, images: Images, features: Features, work_directory: Path | None
+) -> tuple[Fit, Extract, Tested]:
+    """Fit in float32 and int8, with a smaller memory bank where the int8 model would not fit into the flash.
+
+    Features that are too many for the memory are stored in the work directory meanwhile (see FeatureSource).
+
+    Returns the float32 fit and what extracts its features, and the int8 model with its own. Raises UserError where the
+    limits cannot be kept.
+    """
+    memory_limit = settings.memory_limit * 2**20
+    fitter = fitters.fitter(settings)
+    with step("Compiling the backbone"):
+        source = FeatureSource(images, extractor(features), memory_limit, work_directory)
+    fit = fitter.fit(source, split.ids)
+    rounded, ranges = round_network(settings, images, features)
+    with step("Converting the backbone to int8"):
+        int8_source = FeatureSource(images, extractor(rounded, ranges), memory_limit, work_directory)
+    while True:
+        int8_fit = fitter.refit(int8_source, split.ids, fit)
+        model = convert_int8(settings, rounded, ranges, images.shape, fit, int8_fit)
+        with step(f"Measuring what {tflite.INT8_FILE} asks of a device"):
+            model.record.profile = measure(tflite.INT8_FILE, model.content)
+        excess = excess_bytes(settings, model.record.profile)
+        if excess <= 0:
+            return fit, source.extract, Tested(model, int8_fit, int8_source.extract)
+        smaller = fitter.shrink(source, split.ids, fit, excess)
+        if smaller is None:
+            raise UserError(
+                f"The int8 model takes {model.record.profile.flash_bytes} bytes of flash, --max-flash allows "
+                f"{settings.max_flash}, and a smaller scoring function would not do: use a narrower backbone or, for "
+                "the mixture, a lower --capacity."
+            )
+        fit = smaller
+
+
+def excess_bytes(settings: TrainSettings, measured: Profile) -> int:
+    """How many bytes of flash the int8 model takes more than allowed, 0 or less where it fits.
+
+    Raises UserError where its arena is too large.
+    """
+    if settings.max_ram and measured.arena_bytes is not None and measured.arena_bytes > settings.max_ram:
+        raise UserError(
+            f"The int8 model needs an arena of {measured.arena_bytes} bytes, --max-ram allows {settings.max_ram}: "
+            "train with smaller images or a narrower backbone."
+        )
+    if settings.max_ram and measured.arena_bytes is None:
+        warn(f"--max-ram cannot be checked: {measured.not_measured}.")
+    return measured.flash_bytes - settings.max_flash if settings.max_flash else 0
+
+
+def build_features(settings: TrainSettings, images: Images, weights: Weights) -> Features:
+    """The feature extraction that the settings ask for, for images of this shape.
+
+    Raises UserError where a window of PatchCore's pooling would be larger than the images' grid.
+    """
+    architecture = ARCHITECTURES[settings.backbone]
+    if settings.scorer() == "gmm":
+        layers, pooling = architecture.mixture_layers, STOCK_POOLING
+    else:
+        layers, pooling = architecture.bank_layers[: settings.layers], Pooling(settings.pool_size)
+        cells = math.ceil(min(images.shape[:2]) / GRID_STRIDE)
+        if pooling.size > cells:
+            raise UserError(
+                f"--pool-size {pooling.size} is more than the {cells} cells along the images' shorter side: lower it."
+            )
+    network = load.load(settings.backbone, weights, images.shape, settings.image_input_scaling, layers)
+    return Features(network, architecture.grid_layer, pooling)
+
+
+def _metadata(
+    parameters: Parameters, data: TrainingData, features: Features, fit: Fit, models: dict[str, ModelFile]
+) -> AnomalyMetadata:
+    settings = parameters.settings
+    thresholds = models[tflite.FLOAT_FILE].threshold
+    _, rows, columns = models[tflite.FLOAT_FILE].output.shape
+    height, width, channels = data.images.shape
+    versions = {name: _version(name) for name in PACKAGES} | {"python": platform.python_version()}
+    return AnomalyMetadata(
+        nominalThresholdScore=thresholds.max_train,
+        threshold=thresholds,
+        scoring_function=settings.scorer(),
+        scorer_size=fit.scorer.size,
+        settings=settings.model_dump(),
+        settings_from=dict(parameters.sources),
+        backbone=BackboneInfo(
+            name=settings.backbone,
+            layers=list(features.network.outputs),
+            weights=data.weights.origin,
+            weights_sha256=data.weights.sha256(),
+        ),
+        input=InputInfo(
+            height=height,
+            width=width,
+            channels=channels,
+            scaling=settings.image_input_scaling,
+            resize=data.split.resize,
+        ),
+        grid=Grid(rows=rows, columns=columns),
+        training_images=len(data.images),
+        versions={"fomoad": fomoad.__version__} | versions,
+        models=models,
+    )
+
+
+def _version(package: str) -> str:
+    for name in (package, f"{package}-cpu"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version(name)
+    return "unknown"
