@@ -73,8 +73,6 @@ class MadeDefects(Record):
     size: list[float] = Field(description="Length from end to end, in pixels.")
     row: list[float] = Field(description="Of the defect's middle, from the image's top, in pixels.")
     column: list[float]
-    image: list[int] = Field(description="Row of the good image in its npy file.")
-    score: list[float]
     found: list[bool]
 
 

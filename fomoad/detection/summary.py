@@ -12,6 +12,8 @@ from fomoad.metrics import detection_probability
 from fomoad.metrics.detection_probability import PROBABILITY
 
 ALL: Final = "all"
+SAID: Final = "strong"
+"""The contrast that the sentence speaks of."""
 LEVELS: Final = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 """Probabilities that a curve's bound is given for."""
 FEWEST_SAID: Final = 6
@@ -62,8 +64,6 @@ def describe(
             size=[round(trial.size, 2) for trial in kept],
             row=[round(trial.middle[0], 1) for trial in kept],
             column=[round(trial.middle[1], 1) for trial in kept],
-            image=[trial.image for trial in kept],
-            score=scores[counted].tolist(),
             found=found.tolist(),
         ),
     )
@@ -87,25 +87,21 @@ def fitted(sizes: NDArray[np.float64], found: NDArray[np.bool_], kind: str, cont
 
 
 def sentence(detection: Detection) -> str:
-    """What is found nine times in ten, in one line.
+    """What is found nine times in ten of the strong made defects, in one line.
 
-    "Finds 9 of 10 made defects of 11 pixels: stains of 8, scratches of 14; blurred spots not reliably up to 24."
+    "Finds 9 of 10 made stains of 8 pixels, foreign pieces of 11; blurred spots not reliably up to 24 pixels (strong
+    ones, at 0.4 % false alarms)."
     """
-    curves = {curve.kind: curve for curve in detection.curves if curve.contrast == ALL}
-    whole = curves[ALL]
+    curves = {curve.kind: curve for curve in detection.curves if curve.contrast == SAID}
     sized = {kind: size for kind in NAMES if (size := _found_from(curves[kind], detection)) is not None}
     missed = [NAMES[kind] for kind in NAMES if kind not in sized and curves[kind].made >= FEWEST_SAID]
-    parts = [f"{NAMES[kind]} of {_pixels(size, detection)}" for kind, size in sorted(sized.items(), key=_second)]
-    size = _found_from(whole, detection)
-    start = (
-        f"Finds 9 of 10 made defects of {_pixels(size, detection)} pixels"
-        if size is not None
-        else f"Finds {whole.found} of {whole.made} made defects of {detection.smallest:.0f} to "
-        f"{detection.largest:.0f} pixels"
-    )
-    rest = [", ".join(parts)] if parts else []
-    rest += [f"{', '.join(missed)} not reliably up to {detection.largest:.0f}"] if missed else []
-    return f"{start} ({'; '.join(rest)})." if rest else f"{start}."
+    found = [f"{NAMES[kind]} of {_pixels(size, detection)}" for kind, size in sorted(sized.items(), key=_second)]
+    if found:
+        found[0] = f"{found[0]} pixels"
+    parts = [f"finds 9 of 10 made {', '.join(found)}"] if found else []
+    parts += [f"{', '.join(missed)} not reliably up to {detection.largest:.0f} pixels"] if missed else []
+    words = "; ".join(parts) or f"finds {curves[ALL].found} of {curves[ALL].made} made defects"
+    return f"{words[0].upper()}{words[1:]} (strong ones, at {detection.false_alarm_rate:.1%} false alarms)."
 
 
 def _second(item: tuple[str, float]) -> float:

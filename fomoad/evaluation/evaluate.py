@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -10,11 +11,13 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from fomoad.data import dataset, scaling
-from fomoad.data.dataset import Images, Split
-from fomoad.data.info_file import read_info, read_json
-from fomoad.data.label_names import LabelNames, anomalous_flags, kept_label_names
+from fomoad.data.dataset import Images, Split, SplitName
+from fomoad.data.info_file import Info, read_info, read_json
+from fomoad.data.label_names import NORMAL, LabelNames, anomalous_flags, kept_label_names
 from fomoad.data.npy_file import ArrayFile
+from fomoad.detection import summary
 from fomoad.errors import UserError
+from fomoad.evaluation import made_defects
 from fomoad.evaluation.report import Picture, pictures, render
 from fomoad.evaluation.results import Decision, ModelSummary, Results, Samples, evaluate
 from fomoad.export import output_directory
@@ -49,8 +52,7 @@ def run(
         decision = decide(model_path, metadata, threshold)
         image_scaling = image_scaling or (metadata.input.scaling if metadata else TrainSettings().image_input_scaling)
         info = read_info(info_file, data_directory)
-        split = dataset.open_split(data_directory, "test", image_scaling, info)
-        images = _test_images(split, data_directory)
+        source, split, images = _open_images(data_directory, image_scaling, info)
         names = (label_names or LabelNames()).over(kept_label_names(data_directory))
         samples = Samples(
             ids=split.ids,
@@ -62,6 +64,10 @@ def run(
         grids = _score(model, images)
         with step("Computing the figures"):
             results = evaluate(summarise(model_path, model, metadata, image_scaling), decision, grids, samples)
+        results = _with_defects(results, model, images, source, metadata)
+        if split.masks is not None:
+            real = made_defects.real_defects(results, _masks(split.masks))
+            results = results.model_copy(update={"real_defects": real})
         shown = [_picture(images, split.masks, row) for row in track(range(len(images)), "Drawing", len(images))]
         page = render(results, shown).encode()
         output_directory.publish(
@@ -133,13 +139,32 @@ def summarise(model_path: Path, model: GridModel, metadata: AnomalyMetadata | No
     )
 
 
-def _test_images(split: Split, directory: Path) -> Images:
+def _open_images(directory: Path, image_scaling: str, info: Info) -> tuple[SplitName, Split, Images]:
+    """The test split, or the training images where there is none, as an anomaly block is given none.
+
+    Training images are good, by what training takes. Raises UserError where there are no images at all.
+    """
+    split = dataset.open_split(directory, "test", image_scaling, info)
+    if split.images is not None:
+        return "test", split, split.images
+    split = dataset.open_split(directory, "train", image_scaling, info)
     if split.images is None:
-        raise UserError(
-            f"{directory} holds no test images (X_split_test.npy is missing or empty): testing needs some, which an "
-            "anomaly block is not given, so export the test set or use fomoad import."
-        )
-    return split.images
+        raise UserError(f"{directory} holds no images: export the test set or use fomoad import.")
+    log(f"{directory} holds no test images: the report shows the training images, and what made defects say.")
+    return "train", replace(split, labels=[NORMAL] * len(split)), split.images
+
+
+def _with_defects(
+    results: Results, model: GridModel, images: Images, source: SplitName, metadata: AnomalyMetadata | None
+) -> Results:
+    """The results with what made defects say: measured here on test images that are all good, else by the training."""
+    if source == "test" and all(image.anomalous is False for image in results.images):
+        detection = made_defects.measure(model, images, results)
+    else:
+        detection = None
+    files = metadata.models.values() if metadata else ()
+    trained = next((file.detection for file in files if file.sha256 == results.model.sha256), None)
+    return results.model_copy(update={"detection": detection or trained})
 
 
 def _score(model: GridModel, images: Images) -> NDArray[np.float32]:
@@ -189,3 +214,5 @@ def _lines(results: Results) -> Iterator[str]:
         yield f"  {name}: {f'{value:.4f}' if value is not None else f'none, {results.undefined[name]}'}"
     if results.pixel:
         yield f"  per pixel: auroc {results.pixel.auroc:.4f}, aupro {results.pixel.aupro:.4f}"
+    if results.detection:
+        yield f"  made defects: {summary.sentence(results.detection)}"

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from fomoad.evaluation import objectives, uncertainty
 from fomoad.inference.model import Format
-from fomoad.metadata import BackboneInfo, Grid, InputInfo, Record, Threshold
+from fomoad.metadata import BackboneInfo, Detection, DetectionCurve, Grid, InputInfo, Record, Threshold
 from fomoad.metrics import image_metrics
 from fomoad.metrics.pixel_metrics import count_pixels
 
@@ -93,6 +93,14 @@ class ImageResult(Record):
     grid: list[list[float]] = Field(description="Rows from top to bottom, each from left to right.")
 
 
+class RealDefects(Record):
+    """The defects of the test images with masks, one entry a defect: held beside the made ones."""
+
+    size: list[float] = Field(description="Length of the largest connected region of the mask, in pixels.")
+    found: list[bool]
+    curve: DetectionCurve
+
+
 class Results(Record):
     """The content of results.json. A figure that has no meaning is null, and `undefined` says why."""
 
@@ -115,6 +123,10 @@ class Results(Record):
     undefined: dict[str, str]
     curves: Curves | None
     images: list[ImageResult]
+    detection: Detection | None = Field(
+        default=None, description="Which made defects are found: measured here where no image shows a real one."
+    )
+    real_defects: RealDefects | None = None
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,10 @@ from markupsafe import Markup
 from fomoad.evaluation.results import Results
 from fomoad.inference import colormap
 
-SCRIPTS = ("data.js", "charts.js", "overlay.js", "gallery.js", "page.js")
+SCRIPTS = ("data.js", "charts.js", "overlay.js", "gallery.js", "page.js", "detection.js")
 """In the order in which they stand in the page: each uses those before it."""
+
+STYLES = ("page.css", "detection.css")
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Picture:
 
 def render(results: Results, pictures: Sequence[Picture]) -> str:
     """Return the page. `pictures` are in row order, one for each of `results.images`."""
-    style, script = _asset("page.css"), "\n".join(_asset(name) for name in SCRIPTS)
+    style, script = ("\n".join(map(_asset, names)) for names in (STYLES, SCRIPTS))
     template = Environment(
         loader=PackageLoader("fomoad.evaluation.report", "."),
         autoescape=True,
