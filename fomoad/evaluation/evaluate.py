@@ -147,9 +147,14 @@ def _open_images(directory: Path, image_scaling: str, info: Info) -> tuple[Split
     split = dataset.open_split(directory, "test", image_scaling, info)
     if split.images is not None:
         return "test", split, split.images
-    split = dataset.open_split(directory, "train", image_scaling, info)
-    if split.images is None:
-        raise UserError(f"{directory} holds no images: export the test set or use fomoad import.")
+    try:
+        split = dataset.open_split(directory, "train", image_scaling, info)
+    except UserError as error:
+        raise UserError(
+            f"{directory} holds no test images (X_split_test.npy is missing or empty), and no training images to show "
+            f"in their place: export the test set or use fomoad import. ({error})"
+        ) from error
+    assert split.images is not None
     log(f"{directory} holds no test images: the report shows the training images, and what made defects say.")
     return "train", replace(split, labels=[NORMAL] * len(split)), split.images
 
