@@ -1,6 +1,6 @@
 """The written record of a training: what was trained, with what, and which threshold fits which file."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,20 +18,24 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="ignore", protected_namespaces=())
 
 
+Score = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""A threshold or a score, which the device compares: 0 or more, and finite."""
+
+
 class ConformalThreshold(Record):
     """A threshold that flags a new normal image with probability at most `false_positive_rate`."""
 
     false_positive_rate: float
-    threshold: float | None = Field(description="None where there are too few images for this rate.")
+    threshold: Score | None = Field(description="None where there are too few images for this rate.")
     images_needed: int = Field(description="How many training images this rate takes at least.")
 
 
 class Threshold(Record):
     """How the threshold to use was found. Scores are those of the model file that this belongs to."""
 
-    suggested: float
+    suggested: Score
     method: Literal["max", "conformal"]
-    max_train: float = Field(description="The highest score of a training cell, the rule of the stock block.")
+    max_train: Score = Field(description="The highest score of a training cell, the rule of the stock block.")
     conformal: list[ConformalThreshold] = []
 
 
@@ -133,7 +137,7 @@ class AnomalyMetadata(Record):
     """The content of anomaly_metadata.json."""
 
     schema_version: int = SCHEMA_VERSION
-    nominalThresholdScore: float = Field(description="The name that Edge Impulse's stock block uses.")  # noqa: N815
+    nominalThresholdScore: Score = Field(description="The name that Edge Impulse's stock block uses.")  # noqa: N815
     threshold: Threshold
     scoring_function: Literal["gmm", "patchcore"]
     scorer_size: int = Field(

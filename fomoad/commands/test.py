@@ -8,7 +8,10 @@ HELP = "Run a model file over the test images and write results.json and report.
 
 def declare(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--model", type=Path, required=True, help="a .tflite, .onnx or saved_model.zip file")
+    parser.add_argument(
+        "--model", type=Path, required=True, action="append",
+        help="a .tflite, .onnx or saved_model.zip file; repeatable, each then gets a folder of its own",
+    )  # fmt: skip
     parser.add_argument("--data-directory", type=Path, required=True, help="folder with X_split_test.npy")
     parser.add_argument("--report-directory", type=Path, required=True, help="folder for results.json, report.html")
     parser.add_argument("--threshold", type=float, help="default: the one in anomaly_metadata.json beside the model")
@@ -17,22 +20,30 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", type=Path, help="label map (default: labels.json in the data directory)")
     parser.add_argument("--info-file", type=Path, help="the block's train_input.json (optional)")
     parser.add_argument("--image-input-scaling", help="default: the one in anomaly_metadata.json beside the model")
+    parser.add_argument(
+        "--trust-model", action="store_true", help="run whatever the model file contains: it can do what you can"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
     from fomoad.data.label_names import LabelNames, read_label_map
-    from fomoad.evaluation import evaluate
+    from fomoad.evaluation import compare, evaluate
+    from fomoad.evaluation.results import Results
 
     given = LabelNames(arguments.anomaly_label, arguments.normal_label)
     names = given.over(read_label_map(arguments.labels)) if arguments.labels else given
 
-    evaluate.run(
-        arguments.model,
-        arguments.data_directory,
-        arguments.report_directory,
-        arguments.threshold,
-        names,
-        arguments.image_input_scaling,
-        arguments.info_file,
-    )
+    def test(model: Path, report_directory: Path) -> Results:
+        return evaluate.run(
+            model,
+            arguments.data_directory,
+            report_directory,
+            arguments.threshold,
+            names,
+            arguments.image_input_scaling,
+            arguments.info_file,
+            arguments.trust_model,
+        )
+
+    compare.run(arguments.model, arguments.report_directory, test)

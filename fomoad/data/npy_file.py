@@ -1,5 +1,7 @@
 """npy files that are read row by row, and never taken on trust: pickles are forbidden, damage is a UserError."""
 
+import contextlib
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -12,7 +14,7 @@ from fomoad.errors import UserError
 
 @dataclass(frozen=True)
 class ArrayFile:
-    """An npy file whose rows are read when they are asked for.
+    """An npy file whose rows are read when they are asked for; it is closed when this is collected.
 
     Each read maps the file anew and copies: pages of a large file do not pile up in this process, and a file
     that is removed in the meantime stays readable.
@@ -49,15 +51,22 @@ def open_array(path: Path) -> ArrayFile | None:
     Raises UserError for a file that is missing, cut off, no npy, or holds Python objects.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise UserError(f"{path} is no file but a folder, pipe or device: give an npy file.")
         if path.stat().st_size == 0:
             return None
-        file = path.open("rb")
-        if file.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
-            raise ValueError("it does not begin as an npy file does")
-        with np.errstate(over="ignore"):  # a header may claim more bytes than can be counted; mapping them fails
-            mapped = np.lib.format.open_memmap(path, mode="r")  # type: ignore[no-untyped-call]
-        fortran = bool(mapped.flags.f_contiguous and not mapped.flags.c_contiguous)
-        return ArrayFile(path, file, mapped.dtype, mapped.shape, mapped.offset, fortran)
+        with contextlib.ExitStack() as closing:
+            file = closing.enter_context(path.open("rb"))
+            if file.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
+                raise ValueError("it does not begin as an npy file does")
+            with np.errstate(over="ignore"):  # a header may claim more bytes than can be counted; mapping them fails
+                mapped = np.lib.format.open_memmap(path, mode="r")  # type: ignore[no-untyped-call]
+            fortran = bool(mapped.flags.f_contiguous and not mapped.flags.c_contiguous)
+            array = ArrayFile(path, file, mapped.dtype, mapped.shape, mapped.offset, fortran)
+            weakref.finalize(array, closing.pop_all().close)
+            return array
+    except UserError:
+        raise
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror or error}): give an existing npy file.") from error
     except Exception as error:  # NumPy passes on whatever Python's tokenizer and evaluator raise for a header

@@ -22,6 +22,7 @@ from fomoad.evaluation.report import Picture, pictures, render
 from fomoad.evaluation.results import Decision, ModelSummary, Results, Samples, evaluate
 from fomoad.export import output_directory
 from fomoad.inference.model import GridModel, load_model
+from fomoad.inference.predict import usable_threshold
 from fomoad.metadata import METADATA_FILE, AnomalyMetadata, Grid, InputInfo, Threshold
 from fomoad.progress import log, step, track, warn
 from fomoad.settings import TrainSettings
@@ -40,6 +41,7 @@ def run(
     label_names: LabelNames | None = None,
     image_scaling: str | None = None,
     info_file: Path | None = None,
+    trust_model: bool = False,
 ) -> Results:
     """Score every test image, write results.json and report.html, and return the results.
 
@@ -47,8 +49,11 @@ def run(
     given. Raises UserError where anything given is missing, damaged or does not fit; nothing is written then.
     """
     with output_directory.reserve(report_directory):
-        model = load_model(model_path)
+        model = load_model(model_path, trust_model)
         metadata = find_metadata(model_path)
+        if metadata and image_scaling not in (None, metadata.input.scaling):
+            trained = metadata.input.scaling
+            log(f"Warning: --image-input-scaling is {image_scaling}, but {model_path} was trained with {trained}.")
         decision = decide(model_path, metadata, threshold)
         image_scaling = image_scaling or (metadata.input.scaling if metadata else TrainSettings().image_input_scaling)
         info = read_info(info_file, data_directory)
@@ -109,7 +114,7 @@ def decide(model_path: Path, metadata: AnomalyMetadata | None, threshold: float 
     """The threshold to test with: the one given, else the one that the training suggests for this file."""
     trained = trained_threshold(model_path, metadata) if metadata else None
     if threshold is not None:
-        if not np.isfinite(threshold) or threshold < 0:
+        if not usable_threshold(threshold):
             raise UserError(f"The threshold {threshold:g} cannot be used: give a number that is 0 or more.")
         return Decision(threshold, "command line", trained)
     if trained is None:

@@ -28,6 +28,8 @@ Extract = Callable[[Array], Array]
 Batch = tuple[slice, Array]
 """Rows, and the features (n, rows, columns, D) of the images there."""
 
+LARGEST_FEATURE: Final = 1e6
+"""Activations of trained networks are tens; beyond this, sums of their squares overflow."""
 KEPT_SHARE: Final = 1 / 2
 """Share of the memory limit in which features are kept, where all of them fit."""
 DISK_SHARE: Final = 1 / 2
@@ -63,6 +65,7 @@ class FeatureSource:
         store: _Store | None = None
         for rows, images in _read_ahead(self.images.batches()):
             features = self.extract(images)
+            check_features(rows, images, features)
             if rows.start == 0:
                 store = self._new_store(features.nbytes // len(features) * len(self))
             if store is not None and not store.add(rows, features):
@@ -87,6 +90,25 @@ class FeatureSource:
     def _give_up(self, reason: str) -> None:
         log(f"{reason}: they are computed again in each pass.")
         self._folder = None
+
+
+def check_features(rows: slice, images: Array, features: Array) -> None:
+    """Check a batch of features (n, rows, columns, channels) of images (n, height, width, channels).
+
+    Raises UserError where no scorer can be fitted to them, as with weights that are damaged, or random in part.
+    """
+    highest = float(np.maximum(features.max(), -features.min()))
+    if not highest <= LARGEST_FEATURE:  # NaN is not either
+        what = f"as large as {highest:g}" if np.isfinite(highest) else "no finite numbers"
+        raise UserError(
+            f"The backbone's features of training image {rows.start} and those after it are {what}: its weights are "
+            "damaged or random in part. Give the whole weights of the same backbone, or --weights auto."
+        )
+    if np.ptp(images) > 0 and not np.ptp(features, axis=(0, 1, 2)).any():
+        raise UserError(
+            "The backbone's features are the same for all images and positions: its weights are damaged or random in "
+            "part. Give the whole weights of the same backbone, or --weights auto."
+        )
 
 
 class _Store(Protocol):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -196,3 +197,45 @@ def test_thresholds_that_no_score_can_meet_are_refused(tmp_path, data, models, t
     into = ["--data-directory", data, "--report-directory", tmp_path / "report"]
     assert _test("--model", models / "model.onnx", *into, "--threshold", threshold) == 1
     assert "give a number" in capsys.readouterr().err
+
+
+def test_several_models_in_one_go(tmp_path, data, models, capsys):
+    """Each has the report that it has alone, and their figures stand side by side."""
+    floats, ints = models / "model.tflite", models / "model_quantized_int8_io.tflite"
+    reports = tmp_path / "reports"
+    options = ["--data-directory", data, "--report-directory"]
+    assert _test("--model", floats, "--model", ints, *options, reports) == 0
+    table = capsys.readouterr().out.splitlines()[-3:]
+    assert table[0].split() == ["model", "auroc", "average_precision", "f1", "precision", "recall"]
+    for path, line in zip((floats, ints), table[1:], strict=True):
+        assert _test("--model", path, *options, tmp_path / path.name) == 0
+        alone = (tmp_path / path.name / "results.json").read_bytes()
+        assert (reports / path.name / "results.json").read_bytes() == alone
+        assert line.split()[:2] == [path.name, f"{json.loads(alone)['auroc']:.4f}"]
+    assert _test("--model", floats, "--model", floats, *options, reports) == 1
+
+
+def test_a_scaling_that_contradicts_the_training_is_warned_of(tmp_path, data, models, capsys):
+    shutil.copytree(data, tmp_path / "data")
+    (tmp_path / "data" / "train_input.json").unlink()
+    options = ["--data-directory", tmp_path / "data", "--report-directory", tmp_path / "report"]
+    for given, warned in (("-1..1", False), ("0..255", True)):
+        cli.main(
+            ["test", "--model", str(models / "model.tflite"), *map(str, options), f"--image-input-scaling={given}"]
+        )
+        assert ("Warning: --image-input-scaling is 0..255" in capsys.readouterr().out) == warned
+
+
+@pytest.mark.parametrize("threshold", ["NaN", "Infinity", "-1.5", "1e999"])
+def test_thresholds_that_are_no_scores_are_refused(tmp_path, data, models, threshold, capsys):
+    """And no report is written, whose script would end at such a number."""
+    for name in ("model.tflite", "anomaly_metadata.json"):
+        shutil.copy(models / name, tmp_path / name)
+    text = (
+        (tmp_path / "anomaly_metadata.json").read_text().replace(f'"suggested":{THRESHOLD}', f'"suggested":{threshold}')
+    )
+    (tmp_path / "anomaly_metadata.json").write_text(text)
+    options = ["--data-directory", data, "--report-directory", tmp_path / "report"]
+    assert _test("--model", tmp_path / "model.tflite", *options) == 1
+    assert "is no metadata of a training" in capsys.readouterr().err
+    assert not (tmp_path / "report").exists()

@@ -106,3 +106,19 @@ def test_a_work_directory_that_cannot_be_used_is_refused(tmp_path: Path) -> None
     for folder in (tmp_path / "none", tmp_path / "file"):
         with pytest.raises(UserError, match=r"^The work directory"):
             check_work_directory(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda features: features * np.float32(1e30), "as large as"),
+        (lambda features: features * np.float32("nan"), "no finite numbers"),
+        (lambda features: features - np.float32("inf"), "no finite numbers"),
+        (lambda features: features * 0 + 3, "the same for all images and positions"),
+    ],
+)
+def test_features_that_nothing_can_be_fitted_to_are_refused(images: dataset.Images, change: Any, message: str) -> None:
+    """As damaged or partly random weights give them."""
+    source = FeatureSource(images, lambda batch: change(Corners()(batch)), 2**20, Path("/nowhere"))
+    with pytest.raises(UserError, match=message):
+        list(source.batches("Reading"))
