@@ -114,12 +114,12 @@ def test_the_words_name_every_kind() -> None:
 def test_a_training_says_how_small_a_defect_is_found(tmp_path: Path, random_weights: Path) -> None:
     """The record of both files, made by a real training."""
     from fomoad.metadata import METADATA_FILE, AnomalyMetadata
-    from fomoad.settings import TrainSettings
+    from fomoad.parameters import Parameters
     from fomoad.training.train import train
 
     generate.run(tmp_path / "data", size=32, train=24, test_normal=0, test_anomaly=0)
-    settings = TrainSettings(scoring_function="patchcore", weights=str(random_weights), threshold_method="max")
-    train(settings, tmp_path / "data", tmp_path / "out")
+    given = {"scoring_function": "patchcore", "weights": str(random_weights), "threshold_method": "max"}
+    train(Parameters.of(given), tmp_path / "data", tmp_path / "out")
     metadata = AnomalyMetadata.model_validate_json((tmp_path / "out" / METADATA_FILE).read_text())
     for name in ("model.tflite", "model_quantized_int8_io.tflite"):
         record = metadata.models[name]

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from fomoad.backbones.load import Weights
+from fomoad.backbones.weights import Weights
 from fomoad.settings import TrainSettings
-from fomoad.training.train import build_features
+from fomoad.training.models import build_features
 
 
 class _Shape:
