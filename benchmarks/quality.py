@@ -179,7 +179,7 @@ def measure_scorer(data: str, setting: str, directory: Path, settings: TrainSett
     fit = fitter(settings).fit(source, split.ids)
     seconds = time.process_time() - began
     grids = fit.scorer.score(held)
-    counts = image_metrics.confusion(grids.max(axis=(1, 2)), test.anomalous, float(fit.train_scores.max()))
+    counts = image_metrics.confusion(grids.max(axis=(1, 2)), test.anomalous, float(fit.held_out_scores.max()))
     false_alarms = counts.false_positives / max(1, int((~test.anomalous).sum()))
     areas = _areas(grids, test)
     return [Row(data, setting, "", *areas, f1=counts.f1, false_alarms=false_alarms, cpu_seconds=seconds)]

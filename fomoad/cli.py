@@ -9,7 +9,7 @@ from typing import Final, NoReturn, Protocol
 
 import fomoad
 from fomoad import progress
-from fomoad.commands import import_images, monitor, predict, profile, sample_data, test, train
+from fomoad.commands import compare, import_images, monitor, predict, profile, sample_data, test, train
 from fomoad.errors import UserError
 from fomoad.signals import supervise
 
@@ -39,6 +39,7 @@ class Command(Protocol):
 COMMANDS: Final[dict[str, Command]] = {
     "train": train,
     "test": test,
+    "compare": compare,
     "profile": profile,
     "predict": predict,
     "monitor": monitor,

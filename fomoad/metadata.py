@@ -22,21 +22,62 @@ Score = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """A threshold or a score, which the device compares: 0 or more, and finite."""
 
 
-class ConformalThreshold(Record):
-    """A threshold that flags a new normal image with probability at most `false_positive_rate`."""
+class Interval(Record):
+    """The ends of a 95 % interval."""
 
+    low: float
+    high: float
+
+
+class ThresholdChoice(Record):
+    """A threshold to choose, and what it is expected to do. None: there are too few samples for this one."""
+
+    rule: Literal["max", "conformal"]
+    false_positive_rate: float | None = Field(description="The rate that a conformal threshold keeps on the mean.")
+    threshold: Score | None
+    samples_needed: int = Field(description="How many training samples this threshold takes at least.")
+    expected_false_alarms: float | None = Field(
+        None, description="The share of images of new good parts that it flags, on the mean of such trainings."
+    )
+    false_alarms_interval: Interval | None = Field(None, description="Where 95 % of such trainings lie.")
+    theoretical_bound: float | None = Field(
+        None, description="What theory warrants for cross-validated scores: about twice the rate."
+    )
+    made_defects_found: float | None = Field(None, description="The share of made defects that it flags.")
+
+
+class Figures(Record):
+    """What a threshold does to labelled images, with 95 % intervals by the figures' names."""
+
+    recall: float
     false_positive_rate: float
-    threshold: Score | None = Field(description="None where there are too few images for this rate.")
-    images_needed: int = Field(description="How many training images this rate takes at least.")
+    f1: float
+    intervals: dict[str, Interval] = {}
+
+
+class Calibration(Record):
+    """How `fomoad calibrate` chose a threshold from labelled images, and what it will do on new ones."""
+
+    objective: str
+    good: int
+    defects: int
+    samples: int
+    hindsight: Figures = Field(description="On the very images that it was chosen from.")
+    cross_validated: Figures = Field(description="By thresholds chosen so without the samples that they are tested on.")
 
 
 class Threshold(Record):
     """How the threshold to use was found. Scores are those of the model file that this belongs to."""
 
     suggested: Score
-    method: Literal["max", "conformal"]
-    max_train: Score = Field(description="The highest score of a training cell, the rule of the stock block.")
-    conformal: list[ConformalThreshold] = []
+    method: Literal["max", "conformal", "calibrated"]
+    max_train: Score = Field(
+        description="The highest score of a training image by scorers that did not see it, the stock block's rule."
+    )
+    choices: list[ThresholdChoice] = []
+    recommended: Score | None = Field(None, description="The choice that evidence speaks for.")
+    warning: str | None = Field(None, description="Why the thresholds are not to be relied on, and what would help.")
+    calibration: Calibration | None = None
 
 
 class TensorInfo(Record):

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from fomoad.evaluation import objectives, uncertainty
 from fomoad.inference.model import Format
-from fomoad.metadata import BackboneInfo, Detection, DetectionCurve, Grid, InputInfo, Record, Threshold
+from fomoad.metadata import BackboneInfo, Detection, DetectionCurve, Grid, InputInfo, Interval, Record, Threshold
 from fomoad.metrics import image_metrics
 from fomoad.metrics.pixel_metrics import count_pixels
 
@@ -43,13 +43,6 @@ class ConfusionCounts(Record):
     false_positives: int
     true_negatives: int
     false_negatives: int
-
-
-class Interval(Record):
-    """The ends of a 95 % interval: what the figure would be on other samples of the same kind."""
-
-    low: float
-    high: float
 
 
 class BestF1(Record):

@@ -20,15 +20,15 @@ that never saw those images."""
 
 @dataclass(frozen=True)
 class Fit:
-    """A scorer and the image scores (N,) of its training images.
+    """A scorer, and the scores (N,) of its training images by scorers that never saw the image's sample.
 
-    `train_scores` are what the threshold of the stock rule is the highest of; `held_out_scores` come from scorers
-    that never saw the image, and `score_unseen` gives theirs of changed versions of the training images.
+    `samples` (N,) number the samples that the images show; `score_unseen` gives scores of changed versions of the
+    images, by the same scorers.
     """
 
     scorer: Scorer
-    train_scores: Array
     held_out_scores: Array
+    samples: NDArray[np.int64]
     score_unseen: ScoreUnseen
 
 

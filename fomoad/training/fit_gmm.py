@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from fomoad.features.store import FeatureSource
 from fomoad.machine import processors
-from fomoad.progress import step
+from fomoad.progress import log, step
 from fomoad.scorers.gmm import GmmScorer
 from fomoad.scorers.standardisation import Standardisation
 from fomoad.training import sampling
@@ -22,7 +22,7 @@ from fomoad.training.sampling import Sample
 Array = NDArray[np.float32]
 
 CELLS_PER_COMPONENT: Final = 10
-"""Fewer cells than this say nothing about a component: it is left out."""
+"""With fewer cells than this to a component, a mixture may know its cells by heart: a smaller one is tried."""
 REGULARISATION: Final = 0.1
 """Added to the components' variances, in units of the features' mean variance."""
 TOLERANCE: Final = 3e-2
@@ -41,25 +41,34 @@ class GmmFit(Fit):
 
 @dataclass(frozen=True)
 class GmmFitter:
-    """Fits a mixture, and one more for each fold of the images, which scores that fold."""
+    """Fits a mixture, and one more for each fold of the images, which scores that fold.
+
+    `components` is how many there are at most. Where there are few images, the number is halved as long as the
+    mixtures then find the cells of their folds more likely, which they were not fitted to.
+    """
 
     components: int
     seed: int
 
     def fit(self, source: FeatureSource, sample_ids: Sequence[str]) -> GmmFit:
         """Fit to float features."""
-        sampling.number_samples(sample_ids)
+        samples = sampling.number_samples(sample_ids)
         sample = sampling.draw(source, sample_ids, self.seed)
 
-        def fit_without(fold: int | None) -> GmmScorer:
-            cells, moments = sample.without(fold)
-            standardise = sampling.whiten(cells, moments)
-            return fit_mixture(standardise.at(cells.positions, cells.features), standardise, self.components, self.seed)
-
-        return _scored(source, sample, _fit_all(fit_without, sample))
+        count = max(1, min(self.components, len(sample.cells.features) // CELLS_PER_COMPONENT))
+        fit = self._fit_all(sample, count)
+        while 1 < count < self.components:
+            smaller = self._fit_all(sample, count // 2)
+            if _held_out_likelihood(sample, smaller) <= _held_out_likelihood(sample, fit):
+                break
+            count, fit = count // 2, smaller
+        if count < self.components:
+            log(f"For so few images the mixture has {count} components instead of {self.components}.")
+        return _scored(source, sample, samples, fit)
 
     def refit(self, source: FeatureSource, sample_ids: Sequence[str], start: GmmFit) -> GmmFit:
         """Fit to int8 features: each mixture sets out from its match in `start`."""
+        samples = sampling.number_samples(sample_ids)
         sample = sampling.draw(source, sample_ids, self.seed)
 
         def fit_without(fold: int | None) -> GmmScorer:
@@ -68,20 +77,26 @@ class GmmFitter:
             begin = start.scorer if fold is None else start.held_out[fold]
             return refit_mixture(standardise.at(cells.positions, cells.features), standardise, begin)
 
-        return _scored(source, sample, _fit_all(fit_without, sample))
+        return _scored(source, sample, samples, _each(fit_without, sample))
 
     def shrink(self, source: FeatureSource, sample_ids: Sequence[str], fit: GmmFit, excess: int) -> None:
         """Nothing of a mixture can be left out."""
+
+    def _fit_all(self, sample: Sample, count: int) -> list[GmmScorer]:
+        def fit_without(fold: int | None) -> GmmScorer:
+            cells, moments = sample.without(fold)
+            standardise = sampling.whiten(cells, moments)
+            return fit_mixture(standardise.at(cells.positions, cells.features), standardise, count, self.seed)
+
+        return _each(fit_without, sample)
 
 
 def fit_mixture(cells: Array, standardise: Standardisation, components: int, seed: int) -> GmmScorer:
     """Fit a mixture to training features (n, D) that `standardise` has been applied to.
 
-    Where the cells are few, so are the components. Expectation-maximisation sets out from cells far apart
-    (k-means++).
+    Expectation-maximisation sets out from cells far apart (k-means++). There are no more components than cells.
     """
-    count = max(1, min(components, len(cells) // CELLS_PER_COMPONENT))
-    mixture = GaussianMixture(count, init_params="k-means++", tol=TOLERANCE, random_state=seed)
+    mixture = GaussianMixture(min(components, len(cells)), init_params="k-means++", tol=TOLERANCE, random_state=seed)
     return _calibrated(_maximise(mixture, cells, standardise), cells)
 
 
@@ -127,7 +142,7 @@ def _calibrated(scorer: GmmScorer, cells: Array) -> GmmScorer:
     return replace(scorer, mean=float(likelihood.mean()), deviation=float(max(likelihood.std(), 1e-6)))
 
 
-def _fit_all(fit_without: Callable[[int | None], GmmScorer], sample: Sample) -> list[GmmScorer]:
+def _each(fit_without: Callable[[int | None], GmmScorer], sample: Sample) -> list[GmmScorer]:
     """The mixture of all images, then those without a fold."""
     with (
         step(f"Fitting a mixture to {len(sample.cells.features)} cells, and {sample.folds} to parts, for thresholds"),
@@ -137,10 +152,10 @@ def _fit_all(fit_without: Callable[[int | None], GmmScorer], sample: Sample) -> 
         return list(pool.map(fit_without, [None, *range(sample.folds)]))
 
 
-def _scored(source: FeatureSource, sample: Sample, mixtures: list[GmmScorer]) -> GmmFit:
-    """Score every image by the mixture of all, and by the one that held its fold out."""
+def _scored(source: FeatureSource, sample: Sample, samples: NDArray[np.int64], mixtures: list[GmmScorer]) -> GmmFit:
+    """Score every image by the mixture that held its fold out."""
     scorer, *held_out = mixtures
-    train_scores, held_out_scores = (np.empty(len(source), np.float32) for _ in range(2))
+    held_out_scores = np.empty(len(source), np.float32)
 
     def score_unseen(features: Array, images: NDArray[np.int64]) -> Array:
         scores = np.empty(len(features), np.float32)
@@ -150,6 +165,17 @@ def _scored(source: FeatureSource, sample: Sample, mixtures: list[GmmScorer]) ->
         return scores
 
     for rows, features in source.batches("Scoring training images"):
-        train_scores[rows] = image_scores(scorer.score(features))
         held_out_scores[rows] = score_unseen(features, np.arange(rows.start, rows.stop))
-    return GmmFit(scorer, train_scores, held_out_scores, score_unseen, tuple(held_out))
+    return GmmFit(scorer, held_out_scores, samples, score_unseen, tuple(held_out))
+
+
+def _held_out_likelihood(sample: Sample, mixtures: list[GmmScorer]) -> float:
+    """The mean log-likelihood of the sampled cells by the mixtures that held their folds out.
+
+    To be compared between mixtures of the same folds only: each fold is standardised by the others.
+    """
+    total = 0.0
+    for fold, mixture in enumerate(mixtures[1:]):
+        cells = sample.only(fold)
+        total += float(mixture.log_likelihood(mixture.standardise.at(cells.positions, cells.features)).sum())
+    return total / len(sample.cells.features)

@@ -160,7 +160,7 @@ def _scored(
 
     for rows, features in _merged(source.batches("Scoring training images")):
         scores[rows] = score_unseen(features, np.arange(rows.start, rows.stop))
-    return PatchCoreFit(scorer, scores, scores, score_unseen, patches)
+    return PatchCoreFit(scorer, scores, samples, score_unseen, patches)
 
 
 def _merged(batches: Iterator[Batch]) -> Iterator[Batch]:

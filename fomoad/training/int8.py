@@ -1,5 +1,6 @@
 """The int8 model: a network that int8 kernels round little away of, and thresholds on steps of its output."""
 
+import math
 from dataclasses import replace
 from typing import Final
 
@@ -27,8 +28,8 @@ CALIBRATION_IMAGES: Final = 200
 """Training images that the int8 ranges and biases are measured on."""
 ERROR_IMAGES: Final = 20
 """Of those, images that the rounding's error is measured on, for the log."""
-STEPS_TO_THRESHOLD: Final = 64
-"""The int8 output's steps from 0 to the threshold, which is thus a quarter of the range and falls on a step."""
+STEPS_TO_THRESHOLD: Final = 63.5
+"""The int8 output's steps from 0 to the threshold, which is thus a quarter of the range and half-way between two."""
 MIN_HIGHEST: Final = 10
 HIGHEST_SHARE: Final = 20
 """A threshold is carried over by the scores of the highest 1/20 of the training images, and at least of ten."""
@@ -69,10 +70,12 @@ def convert_int8(
     def output_transform(scores: Array) -> Array:
         return model.output.decode(model.output.encode(scores / divisor))
 
-    chosen = file_thresholds(settings, fit, output_transform)
-    if settings.threshold_method == "max":
-        carried = float(output_transform(np.array([suggested], np.float32))[0])
-        chosen = chosen.model_copy(update={"suggested": carried})
+    output_step = model.output.scale
+    assert output_step is not None, "the model is an int8 one"
+    highest = carried_over(float_fit, fit, float(float_fit.held_out_scores.max())) / divisor
+    # Half-way between two steps, so that the scores themselves are never at the threshold but for rounding.
+    highest = (math.floor(highest / output_step) + 0.5) * output_step
+    chosen = file_thresholds(settings, fit, output_transform, output_step, highest)
     record = model_record(content, TensorInfo.of(model.input), TensorInfo.of(model.output), chosen)
     return Model(content, record, output_transform)
 
@@ -86,10 +89,15 @@ def own_threshold(settings: TrainSettings, float_fit: Fit, fit: Fit) -> float:
     """
     if settings.threshold_method == "conformal":
         return suggested_threshold(settings, fit)
-    order = np.argsort(float_fit.train_scores, kind="stable")
+    return carried_over(float_fit, fit, suggested_threshold(settings, float_fit))
+
+
+def carried_over(float_fit: Fit, fit: Fit, threshold: float) -> float:
+    """A threshold of the float32 scorer in the int8 one's units, by the highest images' scores from both."""
+    order = np.argsort(float_fit.held_out_scores, kind="stable")
     highest = order[-max(MIN_HIGHEST, len(order) // HIGHEST_SHARE) :]
-    before, after = float_fit.train_scores[highest], fit.train_scores[highest]
-    return suggested_threshold(settings, float_fit) * float(np.median(after[before > 0] / before[before > 0]))
+    before, after = float_fit.held_out_scores[highest], fit.held_out_scores[highest]
+    return threshold * float(np.median(after[before > 0] / before[before > 0]))
 
 
 def _feature_error(exact: Network, rounded: Network, ranges: Ranges, images: Array) -> float:

@@ -13,6 +13,7 @@ from fomoad.features.store import Extract
 from fomoad.progress import log
 from fomoad.training.fit import Fit
 from fomoad.training.model_files import Model
+from fomoad.training.thresholds import with_made_defects
 
 Array = NDArray[np.float32]
 
@@ -35,8 +36,10 @@ class Tested:
         return self.model.output_transform(self.fit.score_unseen(self.extract(inputs), rows))
 
 
-def record_detection(images: Images, tested: dict[str, Tested], seed: int) -> None:
+def record_detection(images: Images, tested: dict[str, Tested], rate: float, seed: int) -> None:
     """Make defects on training images, score them by every file, and write what is found into the files' records.
+
+    The files' thresholds are then recommended by it, as far as they keep the rate of false alarms.
 
     Images are scored by scorers that were fitted without them, as for thresholds.
     """
@@ -53,4 +56,6 @@ def record_detection(images: Images, tested: dict[str, Tested], seed: int) -> No
         side = min(images.shape[:2])
         found = summary.describe(made.defects, made.scores[name], good, threshold, side, "train")
         each.model.record.detection = found
+        scores = np.array(found.defects.score)
+        each.model.record.threshold = with_made_defects(each.model.record.threshold, scores, rate)
         log(f"{name}: {summary.sentence(found)}")

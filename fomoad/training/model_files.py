@@ -20,9 +20,10 @@ from fomoad.features.pooling import Features
 from fomoad.metadata import ModelFile, TensorInfo, Threshold
 from fomoad.progress import log, step
 from fomoad.settings import TrainSettings
-from fomoad.training import thresholds
+from fomoad.training import sampling, thresholds
 from fomoad.training.detector import Detector
 from fomoad.training.fit import Fit
+from fomoad.training.thresholds import HeldOut
 
 Array = NDArray[np.float32]
 
@@ -80,14 +81,20 @@ def measure(name: str, content: bytes) -> Profile:
     return measured
 
 
-def file_thresholds(settings: TrainSettings, fit: Fit, output_transform: OutputTransform) -> Threshold:
-    """Thresholds for a model file whose output turns the scorer's scores into `output_transform(scores)`."""
-    return thresholds.choose(
-        output_transform(fit.train_scores),
-        output_transform(fit.held_out_scores),
-        settings.threshold_method,
-        settings.false_positive_rate,
-    )
+def file_thresholds(
+    settings: TrainSettings,
+    fit: Fit,
+    output_transform: OutputTransform,
+    step: float | None = None,
+    highest: float | None = None,
+) -> Threshold:
+    """Thresholds for a model file whose output turns the scorer's scores into `output_transform(scores)`.
+
+    `step` is the size of the output's steps, None for float32; `highest` as in `thresholds.choose`.
+    """
+    held_out = HeldOut(output_transform(fit.held_out_scores), fit.samples, step)
+    method, rate = settings.threshold_method, settings.false_positive_rate
+    return thresholds.choose(held_out, method, rate, sampling.fold_count(held_out.sample_count), highest)
 
 
 def suggested_threshold(settings: TrainSettings, fit: Fit) -> float:

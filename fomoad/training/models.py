@@ -32,7 +32,7 @@ from fomoad.metadata import (
 from fomoad.parameters import Parameters
 from fomoad.progress import step, warn
 from fomoad.settings import TrainSettings
-from fomoad.training import fitters
+from fomoad.training import fitters, threshold_summary
 from fomoad.training.fit import Fit
 from fomoad.training.int8 import convert_int8, round_network
 from fomoad.training.made_defects import Tested, record_detection
@@ -55,7 +55,13 @@ def train_models(parameters: Parameters, data: TrainingData, work_directory: Pat
     fit, extract, int8 = fit_within_limits(settings, data.split, data.images, features, work_directory)
     models = convert_float(settings, data.images, features, fit) | {tflite.INT8_FILE: int8.model}
     float_file = Tested(models[tflite.FLOAT_FILE], fit, extract)
-    record_detection(data.images, {tflite.FLOAT_FILE: float_file, tflite.INT8_FILE: int8}, settings.seed)
+    tested = {tflite.FLOAT_FILE: float_file, tflite.INT8_FILE: int8}
+    record_detection(data.images, tested, settings.false_positive_rate, settings.seed)
+    for model in models.values():
+        if model.record.output.dtype == "float32":
+            model.record.threshold = float_file.model.record.threshold
+    for name, each in tested.items():
+        threshold_summary.show(name, each.model.record.threshold)
     records = {name: model.record for name, model in models.items()}
     metadata = _metadata(parameters, data, features, fit, records)
     contents = {name: model.content for name, model in models.items()}
@@ -141,7 +147,7 @@ def _metadata(
     height, width, channels = data.images.shape
     versions = {name: _version(name) for name in PACKAGES} | {"python": platform.python_version()}
     return AnomalyMetadata(
-        nominalThresholdScore=thresholds.max_train,
+        nominalThresholdScore=thresholds.suggested,
         threshold=thresholds,
         scoring_function=settings.scorer(),
         scorer_size=fit.scorer.size,

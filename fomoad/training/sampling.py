@@ -18,6 +18,9 @@ Array = NDArray[np.float32]
 
 FOLDS: Final = 5
 """Parts that the images are split into, for scores by a scorer that was not fitted on them."""
+FOLDS_OF_FEW: Final = 10
+FEW_SAMPLES: Final = 50
+"""With fewer samples than this a fifth of them is missed, and held-out scores are too high: there are more folds."""
 MAX_CELLS: Final = 6_000
 """The mixture is fitted, and the whitening found, on at most this many cells, chosen uniformly: more tell other images
 no better apart."""
@@ -49,15 +52,21 @@ class Sample:
         """The cells and the moments of the images that are in any other fold; of all images for None."""
         if fold is None:
             return self.cells, self.moments
-        kept = self.fold_of[self.cells.images] != fold
-        others = Cells(self.cells.features[kept], self.cells.positions[kept], self.cells.images[kept])
+        others = self._cells(self.fold_of[self.cells.images] != fold)
         return others, self.moments[:fold] + self.moments[fold + 1 :]
+
+    def only(self, fold: int) -> Cells:
+        """The cells of the images of a fold."""
+        return self._cells(self.fold_of[self.cells.images] == fold)
+
+    def _cells(self, kept: NDArray[np.bool_]) -> Cells:
+        return Cells(self.cells.features[kept], self.cells.positions[kept], self.cells.images[kept])
 
 
 def draw(source: FeatureSource, sample_ids: Sequence[str], seed: int) -> Sample:
     """Split the images into folds and read their features once: at most MAX_CELLS cells, as many from each image."""
     random = np.random.default_rng(seed)
-    fold_of = assign_folds(sample_ids, FOLDS, seed)
+    fold_of = assign_folds(sample_ids, fold_count(len(set(sample_ids))), seed)
     moments: dict[int, Moments] = {}
     chosen, positions, images = [], [], []
     for rows, features in source.batches("Extracting features"):
@@ -80,6 +89,11 @@ def whiten(cells: Cells, moments: list[Moments]) -> Standardisation:
     """The standardisation by the moments of some images, and the whitening by cells of them."""
     scaling = standardisation(functools.reduce(operator.add, moments))
     return scaling.whitened(cells.positions, cells.features)
+
+
+def fold_count(samples: int) -> int:
+    """How many folds so many samples are split into at most."""
+    return FOLDS_OF_FEW if samples < FEW_SAMPLES else FOLDS
 
 
 def assign_folds(sample_ids: Sequence[str], count: int, seed: int) -> NDArray[np.int64]:

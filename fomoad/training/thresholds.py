@@ -1,59 +1,194 @@
-"""Scores of good images to a threshold."""
+"""Scores of good images that a scorer did not see to thresholds, and to what each of them promises."""
 
 import math
+from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from fomoad.errors import UserError
-from fomoad.metadata import ConformalThreshold, Threshold
+from fomoad.metadata import Interval, Threshold, ThresholdChoice
 
 Method = Literal["max", "conformal"]
+Array = NDArray[np.float32]
 
 FALSE_POSITIVE_RATES: Final = (0.1, 0.05, 0.01)
 """The rates for which conformal thresholds are always computed."""
+CONFIDENCE: Final = 0.95
+FEW_SAMPLES: Final = 100
+"""With fewer samples than this, a single training's false alarms may be far from what they are on the mean."""
 
 
-def conformal(scores: NDArray[np.float32], rate: float) -> ConformalThreshold:
-    """The threshold that a new normal image reaches with probability at most `rate`.
+@dataclass(frozen=True)
+class HeldOut:
+    """Image scores as a model file puts them out, by scorers that did not see the image's sample.
 
-    `scores` (n,) are image scores of normal images that the scorer was not fitted on. Among n + 1 exchangeable
-    scores the new one is above the j-th smallest of the others with probability at most 1 - j / (n + 1)
-    (Vovk et al. 2005; Angelopoulos & Bates 2021, eq. 1), so j = ceil((n + 1) (1 - rate)). The threshold is the
-    next number above that score, because a score that equals the threshold counts as anomalous.
+    `samples` (N,) number the sample that each of the `scores` (N,) is of. `step` is the size of the output's steps,
+    None for float32.
     """
-    needed = math.ceil(1 / rate) - 1
-    # The slack keeps ceil from counting a rounding error of the product as one more.
-    rank = math.ceil((len(scores) + 1) * (1 - rate) - 1e-9)
-    if rank > len(scores):
-        return ConformalThreshold(false_positive_rate=rate, threshold=None, images_needed=needed)
-    score = np.float32(np.sort(scores)[rank - 1])
-    above = float(np.nextafter(score, np.float32(np.inf)))
-    return ConformalThreshold(false_positive_rate=rate, threshold=above, images_needed=needed)
+
+    scores: Array
+    samples: NDArray[np.int64]
+    step: float | None = None
+
+    @property
+    def sample_count(self) -> int:
+        """How many samples there are."""
+        return len(np.unique(self.samples))
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """What each image (N,) counts as, in samples: the images of a sample count as one together."""
+        _, number, count = np.unique(self.samples, return_inverse=True, return_counts=True)
+        weights: NDArray[np.float64] = 1.0 / count[number]
+        return weights
+
+    def above(self, score: float) -> float:
+        """The threshold that flags what is higher than a score."""
+        if self.step is not None:
+            return score + self.step / 2
+        return float(np.nextafter(np.float32(score), np.float32(np.inf)))
+
+    def at(self, score: float) -> float:
+        """The threshold that flags a score and what is higher."""
+        return score if self.step is None else score - self.step / 2
 
 
-def choose(
-    train_scores: NDArray[np.float32], held_out_scores: NDArray[np.float32], method: Method, rate: float
-) -> Threshold:
-    """The threshold to use, and those to choose from.
+def samples_needed(rate: float) -> int:
+    """How many samples a conformal threshold of this rate takes at least.
 
-    `train_scores` (n,) are the training images' scores, whose highest is the stock rule's threshold;
-    `held_out_scores` (n,) are theirs by scorers that did not see them, which conformal thresholds need. `rate` is
-    the false-positive rate that the method `conformal` is to keep.
-
-    Raises UserError where there are too few images for the rate, or all scores are 0.
+    >>> samples_needed(0.05)
+    19
     """
-    highest = float(train_scores.max())
-    chosen = conformal(held_out_scores, rate)
-    if method == "conformal" and chosen.threshold is None:
+    return math.ceil(1 / rate - 1e-9) - 1
+
+
+def conformal(held_out: HeldOut, rate: float) -> float | None:
+    """The threshold that an image of a new sample reaches with probability at most `rate`; None for too few samples.
+
+    With one image a sample this is conformal prediction (Vovk et al. 2005; Angelopoulos & Bates 2021, eq. 1): among
+    n + 1 exchangeable scores, the new one is above the j-th smallest of the others with probability 1 - j / (n + 1).
+    With more, each image counts as its part of the sample (Lee, Barber & Willett 2023, "Distribution-free inference
+    with hierarchical data", eq. 6). The threshold lies above the score found, for one that equals it is flagged.
+    """
+    order = np.argsort(held_out.scores, kind="stable")
+    # The slack keeps a rounding error of the sum from counting as one more.
+    reached = np.cumsum(held_out.weights[order]) >= (held_out.sample_count + 1) * (1 - rate) - 1e-6
+    if not reached.any():
+        return None
+    return held_out.above(float(held_out.scores[order][np.argmax(reached)]))
+
+
+def false_alarms(held_out: HeldOut, threshold: float) -> tuple[float, Interval]:
+    """The share of images of new samples that a threshold flags: the mean over trainings, and where 95 % of them lie.
+
+    Given a calibration set whose first k of n scores in order are not flagged, the share follows a beta distribution
+    with parameters n + 1 - k and k (Vovk 2012, "Conditional validity of inductive conformal predictors", prop. 2a).
+    It counts samples, as if a new sample's images were all flagged or none; so it is rather too wide where they vary.
+    """
+    samples = held_out.sample_count
+    passed = float(held_out.weights[held_out.scores <= threshold].sum())
+    mean = (samples + 1 - passed) / (samples + 1)
+    low, high = stats.beta.ppf([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], samples + 1 - passed, max(passed, 1e-9))
+    return mean, Interval(low=float(low), high=float(high))
+
+
+def cross_conformal_bound(rate: float, samples: int, folds: int) -> float:
+    """What theory warrants for scores from cross-validation: twice the rate and a little (Barber et al. 2021, thm 4).
+
+    The theorem is about CV+, which asks every fold's scorer about a new image. Here one scorer of all images answers:
+    it knows more than any fold's, so its scores of new images are rather lower, and fewer are flagged.
+    """
+    folds = min(folds, samples)
+    extra = min(2 * (1 - 1 / folds) / (samples / folds + 1), (1 - folds / samples) / (folds + 1))
+    return min(1.0, 2 * rate + extra)
+
+
+def choose(held_out: HeldOut, method: Method, rate: float, folds: int, highest: float | None = None) -> Threshold:
+    """The thresholds to choose from, the one that the method suggests, and the one that evidence speaks for.
+
+    `rate` is the false-positive rate that conformal thresholds and the recommended one are to keep; the `folds` are
+    those of the held-out scores. `highest` is the threshold of the rule `max`, where it is not these scores' own.
+
+    Raises UserError where there are too few samples for the rate, or all scores are 0.
+    """
+    found = conformal(held_out, rate)
+    if method == "conformal" and found is None:
         raise UserError(
-            f"A false-positive rate of {rate:g} needs at least {chosen.images_needed} training images, there are "
-            f"{len(held_out_scores)}: add images, raise --false-positive-rate, or use --threshold-method max."
+            f"A false-positive rate of {rate:g} needs at least {samples_needed(rate)} samples, there are "
+            f"{held_out.sample_count}: add images of other good parts, raise --false-positive-rate, or use "
+            "--threshold-method max."
         )
-    suggested = chosen.threshold if method == "conformal" and chosen.threshold is not None else highest
+    max_train = held_out.at(float(held_out.scores.max())) if highest is None else highest
+    suggested = found if method == "conformal" and found is not None else max_train
     if not 0 < suggested < math.inf:
         raise UserError("The training images are all alike, so no threshold can be told: add images that differ.")
     rates = sorted({*FALSE_POSITIVE_RATES, rate}, reverse=True)
-    candidates = [conformal(held_out_scores, each) for each in rates]
-    return Threshold(suggested=suggested, method=method, max_train=highest, conformal=candidates)
+    choices = [_choice(held_out, "max", max_train, None, folds)]
+    choices += [_choice(held_out, "conformal", conformal(held_out, each), each, folds) for each in rates]
+    return Threshold(
+        suggested=suggested,
+        method=method,
+        max_train=max_train,
+        choices=choices,
+        recommended=recommend(choices, rate),
+        warning=_warning(held_out.sample_count, choices),
+    )
+
+
+def with_made_defects(threshold: Threshold, scores: NDArray[np.float64], rate: float) -> Threshold:
+    """The thresholds with the share of made defects that each finds, given their scores (M,); chosen by that."""
+    choices = [
+        choice
+        if choice.threshold is None
+        else choice.model_copy(update={"made_defects_found": float((scores >= choice.threshold).mean())})
+        for choice in threshold.choices
+    ]
+    return threshold.model_copy(update={"choices": choices, "recommended": recommend(choices, rate)})
+
+
+def recommend(choices: list[ThresholdChoice], rate: float) -> float | None:
+    """Of the thresholds that keep the rate, the one that finds most made defects; of equals the highest.
+
+    Without made defects, the lowest that keeps it; with too few samples for any, the highest there is.
+    """
+    known = [choice for choice in choices if choice.threshold is not None]
+    keeping = [choice for choice in known if (choice.expected_false_alarms or 0.0) <= rate + 1e-9]
+    if not keeping:
+        return max((choice.threshold or 0.0 for choice in known), default=None)
+    if any(choice.made_defects_found is None for choice in keeping):
+        return min(choice.threshold or 0.0 for choice in keeping)
+    return max(keeping, key=lambda choice: (choice.made_defects_found or 0.0, choice.threshold or 0.0)).threshold
+
+
+def _choice(
+    held_out: HeldOut, rule: Method, threshold: float | None, rate: float | None, folds: int
+) -> ThresholdChoice:
+    samples = held_out.sample_count
+    if threshold is None:
+        assert rate is not None
+        return ThresholdChoice(rule=rule, false_positive_rate=rate, threshold=None, samples_needed=samples_needed(rate))
+    expected, interval = false_alarms(held_out, threshold)
+    return ThresholdChoice(
+        rule=rule,
+        false_positive_rate=rate,
+        threshold=threshold,
+        samples_needed=2 if rate is None else samples_needed(rate),
+        expected_false_alarms=expected,
+        false_alarms_interval=interval,
+        theoretical_bound=cross_conformal_bound(rate or 1 / (samples + 1), samples, folds),
+    )
+
+
+def _warning(samples: int, choices: list[ThresholdChoice]) -> str | None:
+    """What few samples mean for the thresholds, and what would help."""
+    if samples >= FEW_SAMPLES:
+        return None
+    most = choices[0].false_alarms_interval
+    reach = f": at the highest training score, up to {most.high:.0%} of new good parts may be flagged" if most else ""
+    return (
+        f"{samples} samples tell little about rare false alarms{reach}. Train with at least {FEW_SAMPLES} photos of "
+        "different good parts, or let fomoad calibrate choose the threshold from some good and defective ones."
+    )

@@ -87,12 +87,6 @@ def test_gmm_started_from_a_mixture_stays_with_it() -> None:
     assert np.corrcoef(expected, afresh)[0, 1] < 0.97
 
 
-def test_gmm_of_few_cells_has_few_components() -> None:
-    """Rather than components of a single cell."""
-    assert len(mixture(CELLS[:35], 64, seed=1).weights) == 3
-    assert len(mixture(CELLS[:4], 64, seed=1).weights) == 1
-
-
 @pytest.mark.parametrize("components", CAPACITIES.values())
 def test_gmm_graph_computes_the_same(components: int) -> None:
     """At any distance from the training cells, without overflow, on a grid whose places differ."""

@@ -1,19 +1,40 @@
 """Results for tests of what comes after scoring: invented scores, labels and masks."""
 
+from typing import Literal
+
 import numpy as np
 
 from fomoad.evaluation.results import Decision, ModelSummary, Results, Samples, evaluate
-from fomoad.metadata import ConformalThreshold, Grid, InputInfo, Threshold
+from fomoad.metadata import Grid, InputInfo, Interval, Threshold, ThresholdChoice
+
+
+def _choice(
+    rule: Literal["max", "conformal"], rate: float | None, threshold: float, expected: float, found: float
+) -> ThresholdChoice:
+    """As of a training with 60 samples."""
+    return ThresholdChoice(
+        rule=rule,
+        false_positive_rate=rate,
+        threshold=threshold,
+        samples_needed=2 if rate is None else round(1 / rate) - 1,
+        expected_false_alarms=expected,
+        false_alarms_interval=Interval(low=expected / 3, high=2 * expected),
+        theoretical_bound=2 * expected + 0.1,
+        made_defects_found=found,
+    )
+
 
 TRAINED = Threshold(
     suggested=16.6,
     method="max",
     max_train=16.6,
-    conformal=[
-        ConformalThreshold(false_positive_rate=0.1, threshold=9.5, images_needed=9),
-        ConformalThreshold(false_positive_rate=0.05, threshold=12.25, images_needed=19),
-        ConformalThreshold(false_positive_rate=0.01, threshold=None, images_needed=99),
+    choices=[
+        _choice("max", None, 16.6, 0.016, 0.0),
+        _choice("conformal", 0.1, 9.5, 0.098, 0.7),
+        _choice("conformal", 0.05, 12.25, 0.049, 0.5),
+        ThresholdChoice(rule="conformal", false_positive_rate=0.01, threshold=None, samples_needed=99),
     ],
+    recommended=12.25,
 )
 
 

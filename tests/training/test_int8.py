@@ -22,7 +22,7 @@ def _fit(scores: np.ndarray) -> Fit:
         0.0,
         1.0,
     )
-    return Fit(scorer, scores, scores, lambda features, images: scores[images])
+    return Fit(scorer, scores, np.arange(len(scores)), lambda features, images: scores[images])
 
 
 def test_the_threshold_is_carried_over_whatever_the_highest_image_does() -> None:

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.thresholds import features_of, fit_rows
 from fomoad.data.samples import generate
 from fomoad.settings import TrainSettings
-from fomoad.training.thresholds import conformal
+from fomoad.training.thresholds import HeldOut, conformal
 
 TRAINING = 60
 POOL = 240
@@ -30,10 +30,10 @@ def test_new_normal_images_are_flagged_no_more_often_than_promised(photos: Path,
     flagged: dict[float, list[float]] = {0.1: [], 0.05: []}
     for split in range(splits):
         order = np.random.default_rng(split).permutation(POOL)
-        fit = fit_rows(settings, features[order[:TRAINING]], split)
+        fit = fit_rows(settings.model_copy(update={"seed": split}), features[order[:TRAINING]])
         scores = fit.scorer.score(features[order[TRAINING:]]).max(axis=(1, 2))
         for rate, shares in flagged.items():
-            value = conformal(fit.held_out_scores, rate).threshold
+            value = conformal(HeldOut(fit.held_out_scores, fit.samples), rate)
             assert value is not None
             shares.append(float((scores >= value).mean()))
     for rate, shares in flagged.items():

@@ -31,7 +31,7 @@ class Picture:
 
 def render(results: Results, pictures: Sequence[Picture]) -> str:
     """Return the page. `pictures` are in row order, one for each of `results.images`."""
-    style, script = ("\n".join(map(_asset, names)) for names in (STYLES, SCRIPTS))
+    style, script = ("\n".join(map(asset, names)) for names in (STYLES, SCRIPTS))
     template = Environment(
         loader=PackageLoader("fomoad.evaluation.report", "."),
         autoescape=True,
@@ -43,8 +43,8 @@ def render(results: Results, pictures: Sequence[Picture]) -> str:
         results=results,
         style=Markup(style),
         script=Markup(script),
-        style_hash=_content_hash(style),
-        script_hash=_content_hash(script),
+        style_hash=content_hash(style),
+        script_hash=content_hash(script),
         results_json=_embeddable(results.model_dump_json(exclude={"images": {"__all__": {"grid"}}})),
         pictures_json=_embeddable(json.dumps(_pictures(pictures))),
         grids=_grids(results),
@@ -73,10 +73,11 @@ def _embeddable(text: str) -> Markup:
     return Markup(text)
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """The text of a file of this package."""
     return resources.files("fomoad.evaluation.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _content_hash(text: str) -> str:
+def content_hash(text: str) -> str:
     """A source of the content security policy that allows this inline text and no other."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

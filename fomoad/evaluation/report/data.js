@@ -62,6 +62,7 @@ function figuresOf({ hit, miss, alarm, pass }) {
 }
 
 const short = (value) => (value === 0 ? "0" : String(Number(value.toPrecision(4))));
+const round = (value) => Number(value.toPrecision(2));
 const share = (value) => (value === null ? "–" : value.toFixed(3));
 const percent = (value) => `${short(100 * value)} %`;
 

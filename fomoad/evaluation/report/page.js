@@ -13,21 +13,46 @@ function presets() {
   const list = [];
   if (given) list.push({ name: "Given", value: results.threshold, why: "the threshold given on the command line" });
   if (trained) list.push({ name: "Suggested", value: trained.suggested, why: suggestionOf(trained) });
-  if (results.best_f1) {
-    list.push({ name: "Best F1", value: results.best_f1.threshold, why: `F1 ${share(results.best_f1.f1)} on these very images: a hindsight` });
+  if (trained && trained.recommended !== null) {
+    list.push({ name: "Recommended", value: trained.recommended, why: recommendationOf(trained) });
   }
-  for (const { false_positive_rate: rate, threshold: value, images_needed: needed } of trained?.conformal ?? []) {
-    const why = value === null
-      ? `needs at least ${needed} training images`
-      : `a new normal image is flagged with a probability of at most ${percent(rate)} (conformal)`;
+  if (results.best_f1) list.push({ name: "Best F1 in hindsight", value: results.best_f1.threshold, why: hindsightOf(results.best_f1) });
+  for (const choice of trained?.choices ?? []) {
+    const { rule, false_positive_rate: rate, threshold: value, samples_needed: needed } = choice;
+    if (rule === "max") continue;
+    const why = value === null ? `needs at least ${needed} training samples` : promiseOf(choice);
     list.push({ name: `≤ ${percent(rate)} false alarms`, value, why });
   }
   return list;
 }
 
-function suggestionOf({ suggested, method, conformal }) {
+/** What a threshold is expected to do to images of new good parts, and to made defects where they are known. */
+function promiseOf({ expected_false_alarms: expected, false_alarms_interval: interval, made_defects_found: found }) {
+  const range = interval ? ` (95 % of such trainings: ${percent(round(interval.low))} to ${percent(round(interval.high))})` : "";
+  const defects = found === null ? "" : `; it finds ${percent(round(found))} of the made defects`;
+  return `expected to flag ${percent(round(expected))} of new good images${range}${defects}`;
+}
+
+function recommendationOf({ recommended, choices }) {
+  const choice = choices.find(({ threshold }) => threshold === recommended);
+  return choice ? `Recommended value is ${short(recommended)}, ${promiseOf(choice)}.` : "";
+}
+
+function hindsightOf({ f1, cross_validated: honest, cross_validated_interval: interval }) {
+  const now = `F1 ${share(f1)} on these very images, which is hindsight`;
+  if (honest === null) return now;
+  const range = interval ? ` (${share(interval.low)} to ${share(interval.high)})` : "";
+  return `${now}: chosen so on some of them, thresholds reach ${share(honest)}${range} on the others`;
+}
+
+function suggestionOf({ suggested, method, choices, calibration }) {
   if (method === "max") return `Suggested value is ${short(suggested)}, based on the top anomaly scores in the training dataset.`;
-  const rate = conformal.find(({ threshold }) => threshold === suggested)?.false_positive_rate;
+  if (method === "calibrated") {
+    const { objective, good, defects, cross_validated: honest } = calibration;
+    return `Suggested value is ${short(suggested)}, calibrated for ${objective} on ${good} good images and ${defects} with defects; `
+      + `by cross-validation it finds ${percent(round(honest.recall))} of new defects and flags ${percent(round(honest.false_positive_rate))} of new good images.`;
+  }
+  const rate = choices.find(({ threshold }) => threshold === suggested)?.false_positive_rate;
   const promise = rate === undefined ? "" : ` so that at most ${percent(rate)} of new normal images are flagged`;
   return `Suggested value is ${short(suggested)}, based on scores of training images the model was not fitted on${promise}.`;
 }
@@ -52,7 +77,7 @@ function fillFixedParts(choose) {
     byId("tiles").append(tile);
   }
   for (const { name, value, why } of presets()) {
-    const button = make("button", { type: "button", title: why }, `${name} `, make("span", { class: "value" }, value === null ? "too few images" : short(value)));
+    const button = make("button", { type: "button", title: why }, `${name} `, make("span", { class: "value" }, value === null ? "too few samples" : short(value)));
     button.disabled = value === null;
     if (value !== null) button.dataset.value = value;
     button.addEventListener("click", () => choose(value));

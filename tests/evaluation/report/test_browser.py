@@ -179,11 +179,12 @@ def test_the_number_field_takes_any_threshold(page, tested):
 def test_the_buttons_set_their_thresholds(page, tested):
     buttons = page.locator("#presets button")
     texts = buttons.all_inner_texts()
-    assert [text.split(" ")[0] for text in texts[:2]] == ["Suggested", "Best"]
-    assert buttons.nth(4).is_disabled()
-    assert "at least 99 training images" in buttons.nth(4).get_attribute("title")
-    thresholds = [TRAINED.suggested, tested.best_f1.threshold, *(c.threshold for c in TRAINED.conformal[:2])]
-    for index in (1, 2, 3, 0):
+    assert [text.split(" ")[0] for text in texts[:3]] == ["Suggested", "Recommended", "Best"]
+    assert buttons.nth(5).is_disabled()
+    assert "at least 99 training samples" in buttons.nth(5).get_attribute("title")
+    conformal = [choice.threshold for choice in TRAINED.choices[1:3]]
+    thresholds = [TRAINED.suggested, TRAINED.recommended, tested.best_f1.threshold, *conformal]
+    for index in (1, 2, 3, 4, 0):
         buttons.nth(index).click()
         _settle(page)
         _assert_figures(page, tested, thresholds[index])
