@@ -56,6 +56,5 @@ def record_detection(images: Images, tested: dict[str, Tested], rate: float, see
         side = min(images.shape[:2])
         found = summary.describe(made.defects, made.scores[name], good, threshold, side, "train")
         each.model.record.detection = found
-        scores = np.array(found.defects.score)
-        each.model.record.threshold = with_made_defects(each.model.record.threshold, scores, rate)
+        each.model.record.threshold = with_made_defects(each.model.record.threshold, made.scores[name], rate)
         log(f"{name}: {summary.sentence(found)}")

@@ -138,7 +138,7 @@ def choose(held_out: HeldOut, method: Method, rate: float, folds: int, highest: 
     )
 
 
-def with_made_defects(threshold: Threshold, scores: NDArray[np.float64], rate: float) -> Threshold:
+def with_made_defects(threshold: Threshold, scores: Array, rate: float) -> Threshold:
     """The thresholds with the share of made defects that each finds, given their scores (M,); chosen by that."""
     choices = [
         choice
