@@ -18,7 +18,6 @@ from typing import BinaryIO, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fomoad.data.dataset import Images
 from fomoad.errors import UserError
 from fomoad.progress import log, track
 
@@ -39,6 +38,15 @@ MEMORY_FILE_SYSTEMS: Final = ("tmpfs", "ramfs")
 """File systems whose files take memory, so that storing features there would save none."""
 
 
+class Batched(Protocol):
+    """Images in batches: those of a data directory, or what stands for them."""
+
+    def __len__(self) -> int: ...
+
+    def batches(self) -> Iterator[Batch]:
+        """All of them, from first to last."""
+
+
 class FeatureSource:
     """The features of all training images, in batches.
 
@@ -47,7 +55,9 @@ class FeatureSource:
     directory, the folder for temporary files is taken, unless that is memory.
     """
 
-    def __init__(self, images: Images, extract: Extract, memory_limit: int, work_directory: Path | None = None) -> None:
+    def __init__(
+        self, images: Batched, extract: Extract, memory_limit: int, work_directory: Path | None = None
+    ) -> None:
         self.images = images
         self.extract = extract
         self._most_kept = memory_limit * KEPT_SHARE

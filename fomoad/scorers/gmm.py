@@ -53,8 +53,8 @@ class GmmScorer:
         return step_of(self.standardise.whitening_matrix), step_of(self.means)
 
     def rounded(self) -> "GmmScorer":
-        """The scorer whose means are rounded to whole steps of what the largest is 127 of, for int8."""
-        return replace(self, means=in_steps(self.means))
+        """The scorer whose whitening matrix and means are rounded to whole steps, 127 to the largest, for int8."""
+        return replace(self, standardise=self.standardise.rounded(), means=in_steps(self.means))
 
     def score(self, features: Array) -> Array:
         """Scores (..., rows, columns) of features (..., rows, columns, D)."""

@@ -59,8 +59,8 @@ class PatchCoreScorer:
         return step_of(self.standardise.whitening_matrix), 2 * step_of(self.bank)
 
     def rounded(self) -> "PatchCoreScorer":
-        """The scorer whose bank is rounded to whole steps of what its largest value is 127 of, for int8."""
-        return replace(self, bank=in_steps(self.bank))
+        """The scorer whose whitening matrix and bank are rounded to whole steps, 127 to the largest, for int8."""
+        return replace(self, standardise=self.standardise.rounded(), bank=in_steps(self.bank))
 
     def score(self, features: Array) -> Array:
         """Scores (N, rows, columns) of the cells of images whose patches have features (N, R, C, D)."""

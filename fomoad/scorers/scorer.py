@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Self
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -25,6 +26,9 @@ class Scorer(Protocol):
     @property
     def constant_steps(self) -> tuple[float, ...]:
         """Sizes of steps."""
+
+    def rounded(self) -> Self:
+        """The scorer whose large constants are rounded to whole steps."""
 
     def score(self, features: Array) -> Array:
         """Scores (N, rows, columns) of features (N, R, C, D)."""

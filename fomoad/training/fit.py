@@ -44,6 +44,9 @@ class Fitter(Protocol[F]):
     def fit(self, source: FeatureSource, sample_ids: Sequence[str]) -> F:
         """Fit to float features."""
 
+    def scorer(self, source: FeatureSource, sample_ids: Sequence[str]) -> Scorer:
+        """The scorer of `fit` alone, without the scores of the training images: where no threshold is asked for."""
+
     def refit(self, source: FeatureSource, sample_ids: Sequence[str], start: F) -> F:
         """Fit to the int8 features of the same images, setting out from `start`; large constants are in whole steps.
 

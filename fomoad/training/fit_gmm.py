@@ -1,5 +1,6 @@
 """Fitting a Gaussian mixture."""
 
+import functools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -54,7 +55,6 @@ class GmmFitter:
         """Fit to float features."""
         samples = sampling.number_samples(sample_ids)
         sample = sampling.draw(source, sample_ids, self.seed)
-
         count = max(1, min(self.components, len(sample.cells.features) // CELLS_PER_COMPONENT))
         fit = self._fit_all(sample, count)
         while 1 < count < self.components:
@@ -65,6 +65,10 @@ class GmmFitter:
         if count < self.components:
             log(f"For so few images the mixture has {count} components instead of {self.components}.")
         return _scored(source, sample, samples, fit)
+
+    def scorer(self, source: FeatureSource, sample_ids: Sequence[str]) -> GmmScorer:
+        """Fit one mixture to the features of all images."""
+        return self._fit_without(sampling.draw(source, sample_ids, self.seed), self.components, None)
 
     def refit(self, source: FeatureSource, sample_ids: Sequence[str], start: GmmFit) -> GmmFit:
         """Fit to int8 features: each mixture sets out from its match in `start`."""
@@ -83,12 +87,12 @@ class GmmFitter:
         """Nothing of a mixture can be left out."""
 
     def _fit_all(self, sample: Sample, count: int) -> list[GmmScorer]:
-        def fit_without(fold: int | None) -> GmmScorer:
-            cells, moments = sample.without(fold)
-            standardise = sampling.whiten(cells, moments)
-            return fit_mixture(standardise.at(cells.positions, cells.features), standardise, count, self.seed)
+        return _each(functools.partial(self._fit_without, sample, count), sample)
 
-        return _each(fit_without, sample)
+    def _fit_without(self, sample: Sample, count: int, fold: int | None) -> GmmScorer:
+        cells, moments = sample.without(fold)
+        standardise = sampling.whiten(cells, moments)
+        return fit_mixture(standardise.at(cells.positions, cells.features), standardise, count, self.seed)
 
 
 def fit_mixture(cells: Array, standardise: Standardisation, components: int, seed: int) -> GmmScorer:

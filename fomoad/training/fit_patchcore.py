@@ -67,6 +67,13 @@ class PatchCoreFitter:
         scorers = self._scorers(source, samples, standardisations, patches)
         return _scored(source, sample, samples, scorers, patches)
 
+    def scorer(self, source: FeatureSource, sample_ids: Sequence[str]) -> PatchCoreScorer:
+        """Select a memory bank from the features of all images."""
+        samples = sampling.number_samples(sample_ids)
+        standardise = sampling.whiten(*sampling.draw(source, sample_ids, self.seed).without(None))
+        [scorer] = self._scorers(source, samples, [standardise], self._select(source, standardise))
+        return scorer
+
     def refit(self, source: FeatureSource, sample_ids: Sequence[str], start: PatchCoreFit) -> PatchCoreFit:
         """Fit to int8 features: the bank is made of the same patches as that of `start`."""
         samples = sampling.number_samples(sample_ids)

@@ -17,6 +17,7 @@ from fomoad.inference.runtimes import load_tflite
 from fomoad.metadata import TensorInfo
 from fomoad.progress import log, step
 from fomoad.quantization import calibration, equalization
+from fomoad.scorers.scorer import Scorer
 from fomoad.settings import TrainSettings
 from fomoad.training.detector import Detector
 from fomoad.training.fit import Fit
@@ -60,11 +61,7 @@ def convert_int8(
     suggested = own_threshold(settings, float_fit, fit)
     divisor = score_divisor(settings, suggested)
     steps = suggested / divisor / STEPS_TO_THRESHOLD
-    detector = Detector(features, fit.scorer, divisor, ranges, INT8_STEPS * steps)
-    with step(f"Converting to {tflite.INT8_FILE}"):
-        content = tflite.convert_int8(Exported(detector.graph, image_shape))
-        for constant_step in fit.scorer.constant_steps:
-            content = tflite_file.store_as_int8(content, constant_step)
+    content = int8_content(features, fit.scorer, ranges, image_shape, divisor, INT8_STEPS * steps)
     model = load_tflite(content, tflite.INT8_FILE)
 
     def output_transform(scores: Array) -> Array:
@@ -78,6 +75,23 @@ def convert_int8(
     chosen = file_thresholds(settings, fit, output_transform, output_step, highest)
     record = model_record(content, TensorInfo.of(model.input), TensorInfo.of(model.output), chosen)
     return Model(content, record, output_transform)
+
+
+def int8_content(
+    features: Features,
+    scorer: Scorer,
+    ranges: Ranges,
+    image_shape: tuple[int, int, int],
+    divisor: float,
+    highest_score: float,
+) -> bytes:
+    """The int8 TFLite model of a scorer of int8 features; its output's range ends at `highest_score`."""
+    detector = Detector(features, scorer, divisor, ranges, highest_score)
+    with step(f"Converting to {tflite.INT8_FILE}"):
+        content = tflite.convert_int8(Exported(detector.graph, image_shape))
+        for constant_step in scorer.constant_steps:
+            content = tflite_file.store_as_int8(content, constant_step)
+    return content
 
 
 def own_threshold(settings: TrainSettings, float_fit: Fit, fit: Fit) -> float:

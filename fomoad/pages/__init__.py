@@ -1,0 +1,1 @@
+"""Pages in one file, which load nothing and run nothing but their own script."""

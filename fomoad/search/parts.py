@@ -1,0 +1,180 @@
+"""What candidates are judged on: a selection part to choose by, and a test part that nothing is chosen on."""
+
+import contextlib
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fomoad.data import dataset, import_images, label_names, scaling
+from fomoad.data.info_file import read_info
+from fomoad.data.npy_file import ArrayFile
+from fomoad.data.pixel_images import StoredPixels
+from fomoad.defects.make import made_set
+from fomoad.errors import UserError
+
+Array = NDArray[np.float32]
+
+HELD_OUT_SHARE: Final = 0.4
+"""Without labelled defects, this share of the good training photos is held out: half to choose by, half to test on."""
+MADE_PER_PHOTO: Final = 2
+"""Made defects on each photo that is held out."""
+MOST_MADE: Final = 200
+READ: Final = ("X_split_train.npy", "X_split_test.npy", "Y_split_train.npy", "Y_split_test.npy", "masks_split_test.npy")
+BLOCK: Final = 2**20
+
+
+@dataclass(frozen=True)
+class Part:
+    """Photos (n, height, width, channels) to judge on, which of them are anomalous, and masks where there are any."""
+
+    images: Array
+    anomalous: NDArray[np.bool_]
+    masks: NDArray[np.bool_] | None
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The images to fit to, in a data directory of their own, and the two parts to judge on.
+
+    No sample is on two sides.
+
+    `made` judges the selection part's good photos against made defects; it is the selection itself where no defect
+    is labelled.
+    """
+
+    directory: Path
+    images: dataset.Images
+    sample_ids: list[str]
+    selection: Part
+    test: Part
+    made: Part
+
+    @property
+    def labelled(self) -> bool:
+        """Whether candidates are chosen by labelled defects."""
+        return self.made is not self.selection
+
+
+def prepare(photos: Path, side: int, image_scaling: str, work: Path) -> Path:
+    """A data directory with images of this side: the one given, or one made of a folder of photos, once.
+
+    Raises UserError where a data directory has images of another side.
+    """
+    if (photos / "X_split_train.npy").is_file():
+        return photos
+    made = work / f"data-{side}"
+    if not (made / "X_split_train.npy").is_file():
+        import_images.run(photos, made, (side, side), scaling=image_scaling)
+    return made
+
+
+def open_parts(directory: Path, image_scaling: str, seed: int, work: Path) -> Parts:
+    """Split a data directory into rows to fit to and parts to judge on.
+
+    Labelled defects and the good test photos are halved. Without labelled defects, good training photos are held out,
+    and defects are made on them; the others go to a data directory in the folder `work`.
+
+    Raises UserError where there are too few photos.
+    """
+    info = read_info(None, directory)
+    train = dataset.open_split(directory, "train", image_scaling, info)
+    test = dataset.open_split(directory, "test", image_scaling, info)
+    if train.images is None or len(train) < 10:
+        raise UserError(f"{directory} holds {len(train)} training images: a search needs at least 10.")
+    flags = np.array(label_names.anomalous_flags(test.labels), dtype=object) if len(test) else np.empty(0, object)
+    if test.images is not None and (flags == True).sum() >= 2 and (flags == False).sum() >= 2:  # noqa: E712
+        known = np.flatnonzero(flags != None)  # noqa: E711
+        halves = _halves([test.ids[row] for row in known], seed, flags[known].astype(bool))
+        selection, held = (_labelled(test, flags, known[half]) for half in halves)
+        good = StoredPixels(test.images, known[halves[0]][~flags[known[halves[0]]].astype(bool)])
+        return Parts(directory, train.images, train.ids, selection, held, _made(good, image_scaling, seed))
+    order = _sample_order(train.ids, seed)
+    cut = int(len(order) * HELD_OUT_SHARE)
+    chosen = (order[: cut // 2], order[cut // 2 : cut])
+    selection, held = (_made(StoredPixels(train.images, np.sort(half)), image_scaling, seed) for half in chosen)
+    rest = _write_rest(train, np.sort(order[cut:]), directory, work)
+    split = dataset.open_split(rest, "train", image_scaling, read_info(None, rest))
+    assert split.images is not None
+    return Parts(rest, split.images, split.ids, selection, held, selection)
+
+
+def _write_rest(train: dataset.Split, rows: NDArray[np.int64], directory: Path, work: Path) -> Path:
+    """A data directory that holds these rows of the training images alone, made once."""
+    assert train.images is not None
+    height, width, channels = train.images.shape
+    rest = work / f"rest-{height}x{width}x{channels}"
+    if not (rest / "X_split_train.npy").is_file():
+        with tempfile.TemporaryDirectory(dir=work) as unfinished:
+            made = Path(unfinished) / "rest"
+            made.mkdir()
+            np.save(made / "X_split_train.npy", train.images.array.rows(rows).reshape(-1, *train.images.shape))
+            ids = {"train": [train.ids[row] for row in rows], "validation": []}
+            (made / "sample_id_details.json").write_text(json.dumps(ids))
+            info = directory / "train_input.json"
+            if info.is_file():
+                shutil.copyfile(info, made / info.name)
+            with contextlib.suppress(OSError):  # another process was faster
+                made.rename(rest)
+    return rest
+
+
+def digest(photos: Path) -> str:
+    """SHA-256 of all files that a search reads: of a data directory, or of a folder of photos with their names."""
+    found = [photos / name for name in READ if (photos / name).is_file()]
+    files = found or sorted(path for path in photos.rglob("*") if path.is_file())
+    total = hashlib.sha256()
+    for path in files:
+        total.update(path.relative_to(photos).as_posix().encode() + b"\0")
+        with path.open("rb") as content:
+            while block := content.read(BLOCK):
+                total.update(block)
+    return total.hexdigest()
+
+
+def _labelled(split: dataset.Split, flags: NDArray[np.object_], rows: NDArray[np.int64]) -> Part:
+    assert split.images is not None
+    masks = None if split.masks is None else _masks(split.masks, rows)
+    return Part(split.images.rows(rows), flags[rows].astype(bool), masks)
+
+
+def _masks(masks: ArrayFile, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    inside: NDArray[np.bool_] = masks.rows(rows) > 127
+    return inside
+
+
+def _made(good: StoredPixels, image_scaling: str, seed: int) -> Part:
+    """Good photos, and defects made on them."""
+    defects = list(made_set(good, min(MOST_MADE, MADE_PER_PHOTO * len(good)), seed))
+    if not defects:
+        raise UserError("No defect could be made on the good photos, so candidates cannot be judged: add test images.")
+    pixels = np.stack([good[index] for index in range(len(good))] + [defect.pixels for defect in defects])
+    masks = np.concatenate([np.zeros((len(good), *pixels.shape[1:3]), bool), [defect.mask for defect in defects]])
+    return Part(scaling.from_pixels(pixels, image_scaling), np.arange(len(pixels)) >= len(good), masks)
+
+
+def _halves(ids: Sequence[str], seed: int, anomalous: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Two halves of the rows, of good and of defective ones alike; a sample is in one half only."""
+    sides: dict[str, int] = {}
+    counts = np.zeros((2, 2), np.int64)
+    for row in _sample_order(ids, seed):
+        kind = int(anomalous[row])
+        side = sides.setdefault(ids[row], int(counts[kind].argmin()))
+        counts[kind, side] += 1
+    side_of = np.array([sides[name] for name in ids])
+    return np.flatnonzero(side_of == 0), np.flatnonzero(side_of == 1)
+
+
+def _sample_order(ids: Sequence[str], seed: int) -> NDArray[np.int64]:
+    """All rows in an order drawn at random, those of one sample next to each other."""
+    unique, inverse = np.unique(np.asarray(ids), return_inverse=True)
+    rank = np.random.default_rng(seed).permutation(len(unique))[inverse]
+    order: NDArray[np.int64] = np.argsort(rank, kind="stable").astype(np.int64)
+    return order

@@ -1,0 +1,127 @@
+"""What is searched: every combination of the listed values, in a fixed order, cheap ones first."""
+
+import itertools
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fomoad.errors import UserError
+from fomoad.settings import ScoringFunction, TrainSettings, argument_name, choices, validate
+
+SIZES: Final = (64, 96, 128, 160, 224, 320)
+SMALLEST: Final = 32
+LARGEST: Final = 2048
+DEFAULT_AXES: Final[Mapping[str, tuple[Any, ...]]] = {
+    "scoring_function": ("gmm", "patchcore"),
+    "capacity": ("low", "medium", "high"),
+    "layers": (2, 3),
+    "pool_size": (2, 3),
+    "sampling_ratio": (0.01, 0.05),
+}
+"""Settings that vary where the user does not say otherwise. The rest keep the value of a training."""
+AXES_OF: Final[Mapping[ScoringFunction, frozenset[str]]] = {
+    "gmm": frozenset({"capacity"}),
+    "patchcore": frozenset({"pool_size", "sampling_ratio", "k"}),
+}
+"""Settings that only one scoring function reads: for the other, they keep the default."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One model to try: `side` of the input in pixels, and the settings of its training."""
+
+    side: int
+    settings: TrainSettings
+
+    def parameters(self) -> dict[str, Any]:
+        """The side and every setting, as plain values."""
+        return {"side": self.side, **self.settings.model_dump()}
+
+
+@dataclass(frozen=True)
+class Space:
+    """The candidates in the order in which they are tried, and the parameters in which they differ."""
+
+    candidates: tuple[Candidate, ...]
+    axes: Mapping[str, tuple[Any, ...]]
+
+    def description(self) -> str:
+        """A text that is the same for the same space only."""
+        return json.dumps([candidate.parameters() for candidate in self.candidates], sort_keys=True)
+
+
+def space(sides: Sequence[int], given: Mapping[str, Sequence[str]]) -> Space:
+    """All combinations of the sides and of the listed values of settings, smaller inputs and models first.
+
+    `given` maps fields of TrainSettings to one value or more, as text; fields that it does not name take
+    DEFAULT_AXES or the default of a training.
+
+    Raises UserError for a value that a training would refuse, and for a scoring function that is left to chance.
+    """
+    if "auto" in given.get("scoring_function", ()):
+        raise UserError("--scoring-function cannot be auto in a search: list gmm, patchcore or both.")
+    axes: dict[str, tuple[Any, ...]] = {name: values for name, values in DEFAULT_AXES.items() if name not in given}
+    axes |= {name: tuple(getattr(validate({name: value}), name) for value in given[name]) for name in given}
+    found = dict.fromkeys(
+        _candidate(side, dict(zip(axes, values, strict=True)))
+        for side in sides
+        for values in itertools.product(*axes.values())
+    )
+    ordered = tuple(sorted(found, key=_expense))
+    return Space(ordered, _varying(ordered))
+
+
+def parse_list(text: str) -> tuple[str, ...]:
+    """The values of a comma-separated list, in the order given, each once."""
+    return tuple(dict.fromkeys(value.strip() for value in text.split(",") if value.strip()))
+
+
+def parse_sides(text: str) -> tuple[int, ...]:
+    """The sides in a comma-separated list, the smallest first.
+
+    Raises UserError for one that is no whole number of pixels or out of range.
+    """
+    sides = set()
+    for value in parse_list(text):
+        if not value.isdecimal() or not SMALLEST <= int(value) <= LARGEST:
+            raise UserError(f"--size cannot hold {value!r}: list whole numbers from {SMALLEST} to {LARGEST}.")
+        sides.add(int(value))
+    if not sides:
+        raise UserError("--size lists no side: give one or more, as in --size 96,160.")
+    return tuple(sorted(sides))
+
+
+def searchable(field: str) -> bool:
+    """Whether a setting may be listed: it says how the model is made, not how or where it is trained."""
+    return field in DEFAULT_AXES or field in ("backbone", "feature_scaling", "k", "weights_resolution")
+
+
+def _candidate(side: int, values: dict[str, Any]) -> Candidate:
+    """The candidate with these values, but for those that its scoring function does not read."""
+    unread = frozenset().union(*(names for kind, names in AXES_OF.items() if kind != values["scoring_function"]))
+    return Candidate(side, TrainSettings(**{name: value for name, value in values.items() if name not in unread}))
+
+
+def _expense(candidate: Candidate) -> tuple[Any, ...]:
+    """Smaller inputs first, then mixtures, then what the settings' own order calls less."""
+    settings = candidate.settings
+    ranks = []
+    for name in sorted(TrainSettings.model_fields):
+        value, allowed = getattr(settings, name), choices(name)
+        ranks.append(allowed.index(value) if allowed else value if isinstance(value, int | float) else 0)
+    return candidate.side, settings.scorer(), tuple(ranks)
+
+
+def _varying(candidates: Iterable[Candidate]) -> dict[str, tuple[Any, ...]]:
+    """The parameters that differ between candidates, and their values in order of appearance."""
+    values: dict[str, dict[Any, None]] = {}
+    for candidate in candidates:
+        for name, value in candidate.parameters().items():
+            values.setdefault(name, {})[value] = None
+    return {name: tuple(found) for name, found in values.items() if len(found) > 1}
+
+
+def label(name: str) -> str:
+    """What a parameter is called on the command line."""
+    return "--size" if name == "side" else argument_name(name)

@@ -1,0 +1,85 @@
+"""The page of a search in Chromium."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from fomoad.search.page import Entry, Results, page
+from tests.support.browser import opened
+
+VALUES = {0: (0.80, 100e3, 80e3, 200.0), 1: (0.78, 300e3, 90e3, 300.0), 2: (0.91, 400e3, 200e3, 900.0)}
+
+
+def results(**changes: Any) -> Results:
+    """Three candidates that can be had, and one that failed with a hostile reason."""
+    entries = [
+        Entry(
+            number=number,
+            parameters={"side": 64 + 32 * number, "scoring_function": "gmm" if number < 2 else "patchcore"},
+            values=VALUES.get(number),
+            trained=number != 1,
+            failure=None if number in VALUES else "</script><script>document.title = 'hurt'</script>",
+            details={},
+        )
+        for number in range(4)
+    ]
+    return Results(
+        metric="auroc",
+        labelled=False,
+        budget={"flash": 358400, "ram": 0, "latency": []},
+        axes={"side": [64, 96, 128, 160], "scoring_function": ["gmm", "patchcore"]},
+        entries=entries,
+        front=[0, 2],
+        best=2,
+        test={"auroc": 0.9, "recall": 0.5, "aupro": None},
+        **changes,
+    )
+
+
+def test_the_page_shows_figures_and_follows_the_limit(tmp_path: Path) -> None:
+    """At the budget of 350 KB number 0 is the best, without a limit number 2; the table sorts and filters."""
+    path = tmp_path / "report.html"
+    path.write_text(page(results()))
+    with opened(path.as_uri()) as browser:
+        assert browser.title() == "Search · number 2 is the best"
+        assert "made defects" in browser.inner_text("header")
+        assert browser.locator("circle.point").count() == 3
+        assert browser.inner_text("#limit-text") == "at most 350 KB"
+        assert "number 0, 0.8000" in browser.inner_text("#limit-best")
+        assert browser.locator("circle.point.over").count() == 1
+        browser.focus("#limit")
+        browser.keyboard.press("End")
+        assert browser.inner_text("#limit-text") == "no limit"
+        assert "number 2, 0.9100" in browser.inner_text("#limit-best")
+        browser.select_option("#cost", "3")
+        assert "number 2" in browser.inner_text("#limit-best")
+        browser.focus("circle[data-number='1']")
+        tip = browser.inner_text("#tip")
+        assert "side: 96" in tip
+        assert "flash 293 KB" in tip
+        numbers = "td:first-child"
+        assert browser.locator(numbers).all_inner_texts() == ["2", "0", "1", "3"]
+        browser.click("th button:has-text('number')")
+        assert browser.locator(numbers).all_inner_texts() == ["0", "1", "2", "3"]
+        browser.fill("#filter", "gmm 96")
+        assert browser.locator(numbers).all_inner_texts() == ["1"]
+        for width in (360, 1400):
+            browser.set_viewport_size({"width": width, "height": 800})
+            assert browser.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_the_limit_line_can_be_dragged(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.write_text(page(results()))
+    with opened(path.as_uri()) as browser:
+        box = browser.locator("line.grip").bounding_box()
+        browser.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        browser.mouse.down()
+        browser.mouse.move(box["x"] - 80, box["y"] + box["height"] / 2, steps=4)
+        browser.mouse.up()
+        assert float(browser.inner_text("#limit-text").split()[2]) < 330
+
+
+def test_results_are_read_back_as_they_were_written() -> None:
+    written = results()
+    assert Results.model_validate(json.loads(written.model_dump_json())) == written

@@ -1,0 +1,80 @@
+"""A search from beginning to end, on data and a backbone that are small."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("optuna", reason="the search's extra is not installed: pip install fomoad[search]")
+
+from fomoad import cli
+from fomoad.data.samples import generate
+from fomoad.export import tflite
+from fomoad.inference.model import load_model
+from fomoad.search.parts import open_parts
+
+
+def search(data: Path, out: Path, weights: Path, *arguments: str) -> int:
+    fixed = ["--weights", str(weights), "--backbone=mobilenet-v2-0.35", "--layers=2", "--pool-size=2", "--capacity=low"]
+    return cli.main(["search", str(data), "--out-directory", str(out), *fixed, "--sampling-ratio=0.05", *arguments])
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("search") / "data"
+    generate.run(directory, size=48, train=24, test_normal=10, test_anomaly=10)
+    return directory
+
+
+def test_the_best_is_a_whole_training_and_its_figures_are_those_of_its_file(
+    data: Path, tmp_path: Path, random_weights: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert search(data, out, random_weights) == 0
+    results = json.loads((out / "results.json").read_text())
+    assert [entry["parameters"]["scoring_function"] for entry in results["entries"]] == ["gmm", "patchcore"]
+    assert results["labelled"]
+    assert results["best"] in results["front"]
+    model = out / "best" / tflite.INT8_FILE
+    assert model.read_bytes() == (out / "trials" / str(results["best"]) / tflite.INT8_FILE).read_bytes()
+    [best] = [entry for entry in results["entries"] if entry["number"] == results["best"]]
+    assert best["values"][1] == model.stat().st_size
+    part = open_parts(data, "0..1", 1, out / "work").test
+    scores = load_model(model).score(part.images).max(axis=(1, 2))
+    pairs = scores[part.anomalous][:, None] - scores[~part.anomalous]
+    expected = np.mean((pairs > 0) + 0.5 * (pairs == 0))
+    assert results["test"]["auroc"] == pytest.approx(expected, abs=1e-6)
+    assert "2 of 2 done" in capfd.readouterr().out
+
+
+def test_a_budget_that_nothing_keeps_is_refused(
+    data: Path, tmp_path: Path, random_weights: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert search(data, tmp_path / "out", random_weights, "--scoring-function=gmm", "--max-flash=1000") == 1
+    error = capfd.readouterr().err
+    assert "No candidate keeps the budget" in error
+    assert "1000 are allowed" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--workers=0"], "--workers cannot be 0"),
+        (["--max-latency=cortex-m7"], "--max-latency cannot be 'cortex-m7'"),
+        (["--seed=1,2"], "--seed cannot be a list"),
+        (["--size=96"], "have 48 pixels a side"),
+        (["--max-flash=-1"], "--max-flash cannot be -1"),
+    ],
+)
+def test_arguments_that_cannot_be_used_are_refused(
+    data: Path,
+    tmp_path: Path,
+    random_weights: Path,
+    capfd: pytest.CaptureFixture[str],
+    arguments: list[str],
+    words: str,
+) -> None:
+    assert search(data, tmp_path / "out", random_weights, *arguments) == 1
+    assert words in capfd.readouterr().err
+    assert not (tmp_path / "out").exists()
