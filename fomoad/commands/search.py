@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from fomoad.errors import UserError
+
 HELP = "Find the model that detects most within a device's limits, with as many machines as there are."
 
 
@@ -33,6 +35,10 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
+    try:
+        import optuna  # noqa: F401
+    except ImportError as error:
+        raise UserError("A search needs Optuna: pip install fomoad[search].") from error
     from fomoad.search import command
 
     command.run(arguments)
