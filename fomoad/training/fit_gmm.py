@@ -55,7 +55,7 @@ class GmmFitter:
         """Fit to float features."""
         samples = sampling.number_samples(sample_ids)
         sample = sampling.draw(source, sample_ids, self.seed)
-        count = max(1, min(self.components, len(sample.cells.features) // CELLS_PER_COMPONENT))
+        count = self._most(sample)
         fit = self._fit_all(sample, count)
         while 1 < count < self.components:
             smaller = self._fit_all(sample, count // 2)
@@ -68,7 +68,8 @@ class GmmFitter:
 
     def scorer(self, source: FeatureSource, sample_ids: Sequence[str]) -> GmmScorer:
         """Fit one mixture to the features of all images."""
-        return self._fit_without(sampling.draw(source, sample_ids, self.seed), self.components, None)
+        sample = sampling.draw(source, sample_ids, self.seed)
+        return self._fit_without(sample, self._most(sample), None)
 
     def refit(self, source: FeatureSource, sample_ids: Sequence[str], start: GmmFit) -> GmmFit:
         """Fit to int8 features: each mixture sets out from its match in `start`."""
@@ -85,6 +86,10 @@ class GmmFitter:
 
     def shrink(self, source: FeatureSource, sample_ids: Sequence[str], fit: GmmFit, excess: int) -> None:
         """Nothing of a mixture can be left out."""
+
+    def _most(self, sample: Sample) -> int:
+        """How many components the sampled cells allow at most."""
+        return max(1, min(self.components, len(sample.cells.features) // CELLS_PER_COMPONENT))
 
     def _fit_all(self, sample: Sample, count: int) -> list[GmmScorer]:
         return _each(functools.partial(self._fit_without, sample, count), sample)
