@@ -18,7 +18,7 @@ from benchmarks.thresholds import fit_rows
 from fomoad.backbones.weights import find_weights
 from fomoad.data import dataset
 from fomoad.data.info_file import read_info
-from fomoad.data.label_names import LabelNames, anomalous_flags
+from fomoad.data.label_names import anomalous_flags, kept_label_names
 from fomoad.features.extractor import extractor
 from fomoad.metrics import image_metrics
 from fomoad.settings import TrainSettings
@@ -35,7 +35,7 @@ def read(settings: TrainSettings, directory: Path) -> tuple[np.ndarray, np.ndarr
     features = models.build_features(settings, splits[0].images, weights)
     extract = extractor(features)
     train, test = (np.concatenate([extract(batch) for _, batch in split.images.batches(64)]) for split in splits)
-    return train, test, np.array(anomalous_flags(splits[1].labels, LabelNames()), bool)
+    return train, test, np.array(anomalous_flags(splits[1].labels, kept_label_names(directory)), bool)
 
 
 def auroc(settings: TrainSettings, train: np.ndarray, test: np.ndarray, truth: np.ndarray, seed: int) -> float:

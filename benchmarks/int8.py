@@ -99,7 +99,9 @@ def read_test_split(directory: Path, scaling: str) -> TestSplit:
     assert split.images is not None, "the data directory has test images"
     assert split.labels is not None, "the test images have labels"
     images = np.concatenate([images for _, images in split.images.batches()])
-    return TestSplit(images, np.asarray(label_names.anomalous_flags(split.labels), bool))
+    return TestSplit(
+        images, np.asarray(label_names.anomalous_flags(split.labels, label_names.kept_label_names(directory)), bool)
+    )
 
 
 def image_scores(model: GridModel, images: Any) -> Any:

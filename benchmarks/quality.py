@@ -25,8 +25,8 @@ from benchmarks import plots, references
 from fomoad.backbones import load
 from fomoad.backbones.weights import Weights, find_weights
 from fomoad.data import dataset, import_images
-from fomoad.data.info_file import Info
-from fomoad.data.label_names import anomalous_flags
+from fomoad.data.info_file import Info, read_info
+from fomoad.data.label_names import anomalous_flags, kept_label_names
 from fomoad.data.samples import generate
 from fomoad.data.scaling import DEFAULT_SCALING
 from fomoad.data.writer import MASK_DEFECT, Sample, write_data_directory
@@ -219,10 +219,10 @@ def measure_references(data: str, directory: Path, settings: TrainSettings, seed
 
 def read_test(directory: Path) -> TestImages:
     """The test half of a data directory."""
-    split = dataset.open_split(directory, "test", SCALING, Info())
+    split = dataset.open_split(directory, "test", SCALING, read_info(None, directory))
     assert split.images is not None
     images = np.concatenate([batch for _, batch in split.images.batches()])
-    anomalous = np.array(anomalous_flags(split.labels), bool)
+    anomalous = np.array(anomalous_flags(split.labels, kept_label_names(directory)), bool)
     masks = None if split.masks is None else split.masks.rows(slice(0, len(split)))
     return TestImages(images, anomalous, masks)
 

@@ -32,6 +32,8 @@ class Entry:
     mask: Path | None = None
     group: str | None = None
     """Images of one group belong together; None: the image is a group of its own."""
+    kind: str | None = None
+    """The name of the folder of defects that the image is in."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,10 @@ def _list_labelled(parent: Path, root: Path, names: LabelNames) -> list[Entry]:
             continue
         normal = names.means_normal(child.name)
         masks = {} if normal else _masks(root, parent, child)
+        kind = None if normal else child.name
         entries += [
-            Entry(path, not normal, masks.get(path.relative_to(parent).with_suffix(""))) for path in _images(child)
+            Entry(path, not normal, masks.get(path.relative_to(parent).with_suffix("")), kind=kind)
+            for path in _images(child)
         ]
     return entries
 

@@ -174,6 +174,7 @@ class _Reader:
             entry.path.relative_to(self._root).as_posix(),
             None if mask is None else shrunk_mask(mask, geometry),
             entry.group,
+            entry.kind,
         )
 
 

@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fomoad import locking, signals
-from fomoad.data.label_names import LABELS_FILE, LabelNames
+from fomoad.data.label_names import ANOMALY, LABELS_FILE, NORMAL, LabelNames
 from fomoad.data.scaling import from_pixels
 from fomoad.errors import UserError
 from fomoad.progress import warn
 
-CLASSES: Final = ("anomaly", "no anomaly")
-"""Sorted, as in the info file; a label is an index into it that counts from 1."""
+CLASSES: Final = (ANOMALY, NORMAL)
+"""The labels where nobody says what kinds of defect there are; sorted, as in the info file."""
 
 INFO_FILE: Final = "train_input.json"
 SAMPLE_IDS_FILE: Final = "sample_id_details.json"
@@ -47,6 +47,13 @@ class Sample:
     """Shape (height, width), 0 or MASK_DEFECT. None: there is no defect, or nobody marked it."""
     group: str | None = None
     """Images of one group share a sample id; None: the image has its own."""
+    kind: str | None = None
+    """The kind of defect that an anomaly shows, where it is known: its label."""
+
+    @property
+    def label(self) -> str:
+        """The class that the image is of."""
+        return (self.kind or ANOMALY) if self.is_anomaly else NORMAL
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,7 @@ def write_data_directory(
     Masks are kept only where every anomalous test image has one: a missing mask would count a defect's pixels as
     normal.
     `resize` is how photos were brought to this shape (one of RESIZE_MODES); prediction then does the same.
-    `label_names` are kept with the data.
+    `label_names` are kept with the data, and with them that every kind of defect means an anomaly.
 
     Raises UserError where the directory cannot be written or there is no training image.
     """
@@ -93,9 +100,15 @@ def write_data_directory(
             test_rows = _write_split(beside, "test", with_masks, shape, scaling, ids)
         _write_json(beside / SAMPLE_IDS_FILE, {"train": train_rows.ids, "validation": test_rows.ids})
         _write_json(beside / FILE_NAMES_FILE, {"train": train_rows.names, "validation": test_rows.names})
-        _write_json(beside / INFO_FILE, _info(shape, len(train_rows.ids), len(test_rows.ids), scaling, resize))
-        if label_names:
-            _write_json(beside / LABELS_FILE, label_names.as_map())
+        classes = _classes([*train_rows.labels, *test_rows.labels])
+        for split, rows in (("train", train_rows), ("test", test_rows)):
+            _write_labels(beside / f"Y_split_{split}.npy", rows, classes)
+        info = _info(shape, len(train_rows.ids), len(test_rows.ids), scaling, resize)
+        _write_json(beside / INFO_FILE, info | {"classes": classes})
+        kinds = LabelNames(anomaly=[name for name in classes if name not in CLASSES])
+        names = (label_names or LabelNames()).over(kinds)
+        if label_names or kinds.anomaly:
+            _write_json(beside / LABELS_FILE, names.as_map())
         masks = _are_masks_whole(test_rows)
         if not masks:
             (beside / MASKS_FILE).unlink()
@@ -110,6 +123,7 @@ class _Rows:
 
     ids: list[int] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
     anomalies_with_mask: int = 0
     anomalies_without_mask: list[str] = field(default_factory=list)
 
@@ -138,23 +152,31 @@ def _write_split(
     scaling: str,
     ids: "_SampleIds",
 ) -> _Rows:
-    """Write X_split_*.npy and Y_split_*.npy. Y's columns: label, sample id, slice start and end."""
+    """Write X_split_*.npy."""
     rows = _Rows()
-    with (
-        _row_file(directory / f"X_split_{split}.npy", shape, np.float32) as append_image,
-        _row_file(directory / f"Y_split_{split}.npy", (4,), np.int32) as append_label,
-    ):
+    with _row_file(directory / f"X_split_{split}.npy", shape, np.float32) as append_image:
         for sample in samples:
             sample_id = ids.of(sample)
             append_image(from_pixels(sample.pixels, scaling))
-            label = CLASSES.index("anomaly" if sample.is_anomaly else "no anomaly") + 1
-            append_label(np.array([label, sample_id, 0, 0]))
+            rows.labels.append(sample.label)
             rows.ids.append(sample_id)
             rows.names.append(sample.file_name)
             if sample.is_anomaly and sample.mask is None:
                 rows.anomalies_without_mask.append(sample.file_name)
             rows.anomalies_with_mask += sample.is_anomaly and sample.mask is not None
     return rows
+
+
+def _classes(labels: list[str]) -> list[str]:
+    """The classes of the info file, sorted: those of the labels, or CLASSES where no kind of defect is known."""
+    return sorted({*labels, *CLASSES} if set(labels) <= set(CLASSES) else {*labels, NORMAL})
+
+
+def _write_labels(path: Path, rows: _Rows, classes: list[str]) -> None:
+    """Write Y_split_*.npy. Its columns: the class, counted from 1, the sample id, slice start and end."""
+    numbers = [classes.index(label) + 1 for label in rows.labels]
+    zeros = np.zeros(len(numbers))
+    np.save(path, np.column_stack([numbers, rows.ids, zeros, zeros]).astype(np.int32).reshape(-1, 4))
 
 
 def _passing_masks(
@@ -246,7 +268,6 @@ def _move(beside: Path, directory: Path) -> None:
 def _info(shape: tuple[int, ...], train: int, test: int, scaling: str, resize: str | None) -> dict[str, Any]:
     """Return the content of the info file: Edge Impulse's keys, and two of our own that begin with `image`."""
     return {
-        "classes": list(CLASSES),
         "mode": "visual-anomaly",
         "inputShapeString": str(shape),
         "yType": "npy",

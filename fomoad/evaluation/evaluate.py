@@ -18,6 +18,7 @@ from fomoad.data.npy_file import ArrayFile
 from fomoad.detection import summary
 from fomoad.errors import UserError
 from fomoad.evaluation import made_defects
+from fomoad.evaluation.kinds import by_kind
 from fomoad.evaluation.report import Picture, pictures, render
 from fomoad.evaluation.results import Decision, ModelSummary, Results, Samples, evaluate
 from fomoad.export import output_directory
@@ -70,6 +71,7 @@ def run(
         with step("Computing the figures"):
             results = evaluate(summarise(model_path, model, metadata, image_scaling), decision, grids, samples)
         results = _with_defects(results, model, images, source, metadata)
+        results = results.model_copy(update={"kinds": by_kind(results.images)})
         if split.masks is not None:
             real = made_defects.real_defects(results, _masks(split.masks))
             results = results.model_copy(update={"real_defects": real})
@@ -224,5 +226,8 @@ def _lines(results: Results) -> Iterator[str]:
         yield f"  {name}: {f'{value:.4f}' if value is not None else f'none, {results.undefined[name]}'}"
     if results.pixel:
         yield f"  per pixel: auroc {results.pixel.auroc:.4f}, aupro {results.pixel.aupro:.4f}"
+    if len(results.kinds) > 1:
+        worst = results.kinds[0]
+        yield f"  the kind found worst: {worst.label}, {worst.found} of {worst.images}"
     if results.detection:
         yield f"  made defects: {summary.sentence(results.detection)}"

@@ -86,6 +86,16 @@ class ImageResult(Record):
     grid: list[list[float]] = Field(description="Rows from top to bottom, each from left to right.")
 
 
+class KindResult(Record):
+    """How well one kind of defect is told from the good images, by the labels of the test images."""
+
+    label: str
+    images: int
+    found: int = Field(description="Images whose score reaches the threshold.")
+    recall: float
+    auroc: float | None = Field(description="Against all good test images; None where there are none.")
+
+
 class RealDefects(Record):
     """The defects of the test images with masks, one entry a defect: held beside the made ones."""
 
@@ -120,6 +130,7 @@ class Results(Record):
         default=None, description="Which made defects are found: measured here where no image shows a real one."
     )
     real_defects: RealDefects | None = None
+    kinds: list[KindResult] = Field(default=[], description="By label, the kind that is found worst first.")
 
 
 @dataclass(frozen=True)

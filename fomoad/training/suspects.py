@@ -1,8 +1,9 @@
 """Training images that look like defects: found by scorers that did not see them, and left out of the fit.
 
-A memory bank or a mixture that holds a defect calls it good from then on (Jiang et al., "SoftPatch: Unsupervised Anomaly
-Detection with Noisy Data", NeurIPS 2022). SoftPatch weighs patches by how far they lie from others of the same bank;
-here whole images are judged, by the held-out scores that thresholds need anyway, so that a person can look at them.
+A memory bank or a mixture that holds a defect calls it good from then on (Jiang et al., "SoftPatch: Unsupervised
+Anomaly Detection with Noisy Data", NeurIPS 2022). SoftPatch weighs patches by how far they lie from others of the same
+bank; here whole images are judged, by the held-out scores that thresholds need anyway, so that a person can look at
+them.
 """
 
 from typing import Final

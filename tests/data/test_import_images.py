@@ -15,7 +15,8 @@ from fomoad.data import import_images
 from fomoad.data.dataset import open_split
 from fomoad.data.image_folder import list_images
 from fomoad.data.info_file import read_info
-from fomoad.data.label_names import LabelNames
+from fomoad.data.label_file import read_labels
+from fomoad.data.label_names import LabelNames, anomalous_flags, kept_label_names
 from fomoad.errors import UserError
 
 
@@ -142,7 +143,12 @@ def test_good_and_defect_folders(tmp_path: Path) -> None:
     written = import_images.run(folder, tmp_path / "data", (32, 32), channels=1)
     assert (written.train, written.test, written.masks) == (8, 4, False)
     assert _array(tmp_path / "data", "X_split_train").shape == (8, 32, 32, 1)
-    assert _array(tmp_path / "data", "Y_split_test")[:, 0].tolist() == [2, 2, 1, 1]
+    assert _array(tmp_path / "data", "Y_split_test")[:, 0].tolist() == [3, 3, 1, 2]
+    assert read_info(None, tmp_path / "data").classes == ("anomaly", "dented", "no anomaly")
+    names = kept_label_names(tmp_path / "data")
+    labels, _ = read_labels(tmp_path / "data", "test", 4, read_info(None, tmp_path / "data"))
+    assert labels == ["no anomaly", "no anomaly", "anomaly", "dented"]
+    assert anomalous_flags(labels, names) == [False, False, True, True]
     assert _names(tmp_path / "data", "validation") == [
         "Normal/day 1/4.jpg",
         "Normal/day 1/9.jpg",
@@ -285,7 +291,10 @@ def test_a_label_map_says_which_folders_are_good_and_stays(tmp_path: Path) -> No
     command = ["import", str(tmp_path / "in"), "--data-directory", str(tmp_path / "data"), "--size", "32"]
     assert main([*command, "--labels", str(tmp_path / "map.json")]) == 0
     assert _names(tmp_path / "data", "train") == ["teil/a.png"]
-    assert json.loads((tmp_path / "data" / "labels.json").read_text()) == {"Teil": "no anomaly"}
+    assert json.loads((tmp_path / "data" / "labels.json").read_text()) == {
+        "Teil": "no anomaly",
+        "kaputt": "anomaly",
+    }
 
 
 def _noise(path: Path, seed: int, size: tuple[int, int] = (40, 40)) -> Path:

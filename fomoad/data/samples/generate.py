@@ -115,7 +115,8 @@ def _samples(kinds: list[str], seed: list[int], size: int, channels: int, diffic
         if channels == 1:
             pixels = np.rint(pixels @ np.asarray(GREY_WEIGHTS))[..., None].astype(np.uint8)
         is_anomaly = kind != NORMAL_NAME
-        yield Sample(pixels, is_anomaly, f"{kind}_{seen[kind]:03d}.png", mask if is_anomaly else None)
+        name, its_mask = f"{kind}_{seen[kind]:03d}.png", mask if is_anomaly else None
+        yield Sample(pixels, is_anomaly, name, its_mask, kind=kind)
         seen[kind] += 1
 
 

@@ -14,10 +14,10 @@ from markupsafe import Markup
 from fomoad.evaluation.results import Results
 from fomoad.inference import colormap
 
-SCRIPTS = ("data.js", "charts.js", "overlay.js", "gallery.js", "page.js", "detection.js")
+SCRIPTS = ("data.js", "charts.js", "overlay.js", "gallery.js", "page.js", "detection.js", "kinds.js")
 """In the order in which they stand in the page: each uses those before it."""
 
-STYLES = ("page.css", "detection.css")
+STYLES = ("page.css", "detection.css", "kinds.css")
 
 
 @dataclass(frozen=True)

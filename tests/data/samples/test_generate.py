@@ -35,9 +35,10 @@ def test_command_writes_a_data_directory(tmp_path: Path) -> None:
         f"{kind}_000.png" for kind in ("crack", "misplaced", "missing", "scratch", "stain")
     ] + ["crack_001.png"]
     labels = np.load(tmp_path / "a" / "Y_split_test.npy", allow_pickle=False)[:, 0]
-    assert labels.tolist() == [2, 2, 1, 1, 1, 1, 1, 1]
+    classes = json.loads((tmp_path / "a" / "train_input.json").read_text())["classes"]
+    assert [classes[label - 1] for label in labels] == ["no anomaly"] * 2 + [*sorted(DEFECTS), "crack"]
     marked = np.load(tmp_path / "a" / "masks_split_test.npy", allow_pickle=False).any(axis=(1, 2))
-    assert marked.tolist() == (labels == 1).tolist()
+    assert marked.tolist() == [classes[label - 1] != "no anomaly" for label in labels]
 
 
 def test_the_seed_decides(tmp_path: Path) -> None:

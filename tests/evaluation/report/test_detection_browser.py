@@ -10,6 +10,7 @@ from scipy import special
 from fomoad.detection import summary
 from fomoad.detection.trials import Trial
 from fomoad.evaluation import made_defects
+from fomoad.evaluation.kinds import by_kind
 from fomoad.evaluation.report import pictures, render
 from fomoad.evaluation.results import Results
 from tests.evaluation.report.test_browser import QUIET
@@ -173,3 +174,37 @@ def test_a_page_without_made_defects_has_no_such_part(browser, tmp_path) -> None
     assert page.locator("#detection").count() == 0
     assert errors == []
     page.close()
+
+
+@pytest.fixture
+def kinds_page(browser, tmp_path) -> Iterator[tuple[playwright.Page, Results]]:
+    tested = results(ANOMALOUS)
+    for row in range(30):
+        tested.images[row].label = ["dent", "<b>crack</b>", "odd"][row % 3]
+    tested = tested.model_copy(update={"kinds": by_kind(tested.images)})
+    drawn = [pictures.picture(np.full((SIDE, SIDE, 3), 128, np.float32), None)] * len(ANOMALOUS)
+    (tmp_path / "report.html").write_text(render(tested, drawn), encoding="utf-8")
+    page = browser.new_page()
+    page.goto((tmp_path / "report.html").as_uri())
+    page.wait_for_selector("#kinds-table td")
+    yield page, tested
+    page.close()
+
+
+def test_the_kinds_follow_the_threshold_and_filter_the_images(kinds_page) -> None:
+    page, tested = kinds_page
+    for threshold in (tested.threshold, 8.0, 20.0):
+        page.fill("#number", str(threshold))
+        page.wait_for_timeout(100)
+        for label in ("dent", "<b>crack</b>", "odd"):
+            scores = [image.score for image in tested.images if image.label == label]
+            cells = page.locator("#kinds-table tr", has=page.get_by_text(label, exact=True)).locator("td")
+            assert cells.first.inner_text() == f"{sum(score >= threshold for score in scores)} of 10"
+        shown = [float(text) for text in page.locator("#kinds-table td:nth-child(3)").all_inner_texts()]
+        assert shown == sorted(shown)
+    page.click("#kinds-table [data-defect=dent]")
+    page.wait_for_timeout(100)
+    assert page.locator(".card").count() == 10
+    page.click("#kinds-table [data-defect=dent]")
+    page.wait_for_timeout(100)
+    assert page.locator(".card").count() == 48
