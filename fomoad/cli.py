@@ -9,7 +9,7 @@ from typing import Final, NoReturn, Protocol
 
 import fomoad
 from fomoad import progress
-from fomoad.commands import compare, import_images, monitor, predict, profile, sample_data, search, test, train
+from fomoad.commands import compare, import_images, monitor, predict, profile, sample_data, search, sign, test, train
 from fomoad.errors import UserError
 from fomoad.signals import supervise
 
@@ -44,6 +44,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "predict": predict,
     "monitor": monitor,
     "search": search,
+    "sign": sign,
     "import": import_images,
     "sample-data": sample_data,
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "machine", "pages", "progress", "signals"}),
-    frozenset({"locking", "verify"}),
+    frozenset({"locking", "signing", "verify"}),
     frozenset({"coreset", "data", "export", "state_file"}),
     frozenset({"backbones", "defects", "device", "inference", "scorers", "settings"}),
     frozenset({"features", "metadata", "metrics", "parameters", "quantization"}),

@@ -40,6 +40,9 @@ def declare(parser: argparse.ArgumentParser) -> None:
         help=f"keep so many MiB at most (default: {collect.MOST_BYTES // 2**20})",
     )  # fmt: skip
     parser.add_argument(
+        "--verify-key", metavar="KEY", help="run the model only if it was signed with this key (see fomoad sign)"
+    )
+    parser.add_argument(
         "--trust-model", action="store_true", help="run whatever the model file contains: it can do what you can"
     )
 
@@ -49,6 +52,10 @@ def run(arguments: argparse.Namespace) -> None:
     from fomoad.inference import predict
     from fomoad.inference.collect import Collector, Limits
 
+    if arguments.verify_key:
+        from fomoad import signing
+
+        signing.verify_model(arguments.model, signing.read_public_key(arguments.verify_key))
     detector = predict.load_detector(
         arguments.model, arguments.threshold, arguments.resize, arguments.image_input_scaling, arguments.trust_model
     )

@@ -23,6 +23,8 @@ MIN_SIDE: Final = 32
 """Below this, a feature map at 1/8 leaves no cell after the stock pooling."""
 BATCH_BYTES: Final = 16 * 2**20
 """Images are read in batches of about this size: large enough to be fast, small beside any memory."""
+MOST_OBLONG: Final = 10.0
+"""A picture is shown with no side longer than so many times the other."""
 IMAGE_TYPES: Final = ("uint8", "float16", "float32", "float64")
 
 
@@ -67,9 +69,20 @@ class Split:
     file_names: list[str | None]
     masks: ArrayFile | None
     resize: str | None = None
+    photo_sizes: list[str] | None = None
+    """Such as "640x480", where the photos are known that the images were made of."""
 
     def __len__(self) -> int:
         return 0 if self.images is None else len(self.images)
+
+    def proportions(self, row: int) -> float | None:
+        """A photo's width divided by its height, where squeezing it to the images' size has changed that."""
+        if self.resize != "squash" or self.photo_sizes is None:
+            return None
+        width, _, height = self.photo_sizes[row].partition("x")
+        if not (width.isdecimal() and height.isdecimal() and int(width) > 0 and int(height) > 0):
+            return None
+        return min(max(int(width) / int(height), 1 / MOST_OBLONG), MOST_OBLONG)
 
 
 def open_split(directory: Path, name: SplitName, image_scaling: str, info: Info) -> Split:
@@ -95,7 +108,8 @@ def open_split(directory: Path, name: SplitName, image_scaling: str, info: Info)
     masks = _open_masks(directory / f"masks_split_{name}.npy", images) if name == "test" else None
     names: list[str | None] = list(file_names) if file_names else [None] * count
     ids = ids or [str(row + 1) for row in range(count)]
-    return Split(images, labels or [None] * count, ids, names, masks, info.resize)
+    sizes = read_row_list(directory / "sample_photo_sizes.json", key, count)
+    return Split(images, labels or [None] * count, ids, names, masks, info.resize, sizes)
 
 
 def check_values(images: Images, rows: slice, values: NDArray[np.float32]) -> tuple[float, float]:

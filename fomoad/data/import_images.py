@@ -175,6 +175,7 @@ class _Reader:
             None if mask is None else shrunk_mask(mask, geometry),
             entry.group,
             entry.kind,
+            image.size,
         )
 
 

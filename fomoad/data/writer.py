@@ -28,6 +28,7 @@ CLASSES: Final = (ANOMALY, NORMAL)
 INFO_FILE: Final = "train_input.json"
 SAMPLE_IDS_FILE: Final = "sample_id_details.json"
 FILE_NAMES_FILE: Final = "sample_file_names.json"
+PHOTO_SIZES_FILE: Final = "sample_photo_sizes.json"
 UNFINISHED: Final = ".unfinished"
 MASKS_FILE: Final = "masks_split_test.npy"
 
@@ -49,6 +50,8 @@ class Sample:
     """Images of one group share a sample id; None: the image has its own."""
     kind: str | None = None
     """The kind of defect that an anomaly shows, where it is known: its label."""
+    photo_size: tuple[int, int] | None = None
+    """Width and height of the photo that the image was made of."""
 
     @property
     def label(self) -> str:
@@ -100,6 +103,8 @@ def write_data_directory(
             test_rows = _write_split(beside, "test", with_masks, shape, scaling, ids)
         _write_json(beside / SAMPLE_IDS_FILE, {"train": train_rows.ids, "validation": test_rows.ids})
         _write_json(beside / FILE_NAMES_FILE, {"train": train_rows.names, "validation": test_rows.names})
+        sizes = {"train": train_rows.photo_sizes, "validation": test_rows.photo_sizes}
+        _write_json(beside / PHOTO_SIZES_FILE, sizes)
         classes = _classes([*train_rows.labels, *test_rows.labels])
         for split, rows in (("train", train_rows), ("test", test_rows)):
             _write_labels(beside / f"Y_split_{split}.npy", rows, classes)
@@ -124,6 +129,7 @@ class _Rows:
     ids: list[int] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
+    photo_sizes: list[str] = field(default_factory=list)
     anomalies_with_mask: int = 0
     anomalies_without_mask: list[str] = field(default_factory=list)
 
@@ -161,6 +167,7 @@ def _write_split(
             rows.labels.append(sample.label)
             rows.ids.append(sample_id)
             rows.names.append(sample.file_name)
+            rows.photo_sizes.append("x".join(map(str, sample.photo_size or (shape[1], shape[0]))))
             if sample.is_anomaly and sample.mask is None:
                 rows.anomalies_without_mask.append(sample.file_name)
             rows.anomalies_with_mask += sample.is_anomaly and sample.mask is not None
@@ -261,8 +268,8 @@ def _move(beside: Path, directory: Path) -> None:
     files = sorted(beside.iterdir())
     for file in files:
         file.replace(directory / file.name)
-    if not any(file.name == MASKS_FILE for file in files):  # those of an earlier import fit no image any more
-        (directory / MASKS_FILE).unlink(missing_ok=True)
+    for name in {MASKS_FILE, LABELS_FILE} - {file.name for file in files}:  # those of an earlier import fit no more
+        (directory / name).unlink(missing_ok=True)
 
 
 def _info(shape: tuple[int, ...], train: int, test: int, scaling: str, resize: str | None) -> dict[str, Any]:

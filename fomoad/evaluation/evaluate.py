@@ -75,7 +75,7 @@ def run(
         if split.masks is not None:
             real = made_defects.real_defects(results, _masks(split.masks))
             results = results.model_copy(update={"real_defects": real})
-        shown = [_picture(images, split.masks, row) for row in track(range(len(images)), "Drawing", len(images))]
+        shown = [_picture(images, split, row) for row in track(range(len(images)), "Drawing", len(images))]
         page = render(results, shown).encode()
         output_directory.publish(
             report_directory, {RESULTS_FILE: results.model_dump_json().encode() + b"\n", REPORT_FILE: page}
@@ -202,9 +202,10 @@ def _mask(masks: ArrayFile, row: int) -> NDArray[np.bool_]:
     return inside
 
 
-def _picture(images: Images, masks: ArrayFile | None, row: int) -> Picture:
+def _picture(images: Images, split: Split, row: int) -> Picture:
     pixels = scaling.to_pixels(images.rows(slice(row, row + 1))[0], images.scaling)
-    return pictures.picture(pixels, None if masks is None else _mask(masks, row))
+    mask = None if split.masks is None else _mask(split.masks, row)
+    return pictures.picture(pixels, mask, split.proportions(row))
 
 
 def _digest(path: Path) -> str:

@@ -18,6 +18,9 @@ _STOPS: Final = (0.0, 1 / FULL_AT, 1.0)
 _RGB: Final = ((30, 90, 240), (150, 50, 190), (235, 20, 35))
 """Blue, violet at the threshold, red: told apart with every common colour blindness, and opacity says it again."""
 
+PASSED_OPACITY: Final = 0.5
+"""How strong the colour of a score below the threshold is, as a share of what it is in the palette."""
+
 _FAINTEST, _STRONGEST = 0.1, 0.7
 
 
@@ -31,9 +34,14 @@ def palette() -> NDArray[np.uint8]:
 
 
 def colours(scores: ArrayLike, threshold: float) -> NDArray[np.uint8]:
-    """Red, green, blue and opacity of scores of any shape (...): (..., 4). A threshold of 0 makes all red."""
+    """Red, green, blue and opacity of scores of any shape (...): (..., 4). A threshold of 0 makes all red.
+
+    Scores below the threshold are fainter by PASSED_OPACITY, so that flagged cells stand out.
+    """
     values = np.asarray(scores, np.float64)
     share = values / (FULL_AT * threshold) if threshold > 0 else np.ones_like(values)
     levels = np.clip(np.floor(share * LEVELS), 0, LEVELS - 1).astype(np.int64)
     coloured: NDArray[np.uint8] = palette()[levels]
+    passed = values < threshold
+    coloured[passed, 3] = np.round(PASSED_OPACITY * coloured[passed, 3])
     return coloured

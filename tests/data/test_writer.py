@@ -48,6 +48,7 @@ def test_files_of_the_contract(tmp_path: Path) -> None:
     assert np.load(data / "Y_split_train.npy", allow_pickle=False)[:, 0].tolist() == [2] * 5
     assert _json(data / "sample_id_details.json") == {"train": [1, 2, 3, 4, 5], "validation": [6, 7, 8, 9]}
     assert _json(data / "sample_file_names.json")["validation"] == ["0.png", "1.png", "2.png", "3.png"]
+    assert _json(data / "sample_photo_sizes.json") == {"train": ["4x6"] * 5, "validation": ["4x6"] * 4}
     info = _json(data / "train_input.json")
     assert info["classes"] == ["anomaly", "no anomaly"]
     assert info["inputShapeString"] == "(6, 4, 3)"
@@ -62,6 +63,7 @@ def test_files_of_the_contract(tmp_path: Path) -> None:
         "masks_split_test.npy",
         "sample_file_names.json",
         "sample_id_details.json",
+        "sample_photo_sizes.json",
         "train_input.json",
     ]
 
@@ -179,5 +181,5 @@ def test_one_run_at_a_time_and_leftovers_of_a_killed_one_go(tmp_path: Path) -> N
         time.sleep(0.1)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         ["X_split_train.npy", "X_split_test.npy", "Y_split_train.npy", "Y_split_test.npy", "train_input.json",
-         "sample_id_details.json", "sample_file_names.json"]
+         "sample_id_details.json", "sample_file_names.json", "sample_photo_sizes.json"]
     )  # fmt: skip

@@ -24,8 +24,17 @@ def test_colours_compare_with_the_threshold():
 
 def test_scores_beyond_the_end_have_the_last_colour():
     np.testing.assert_array_equal(colours([FULL_AT, 100.0], 1.0), palette()[[-1, -1]])
-    np.testing.assert_array_equal(colours([-1.0, 0.0], 1.0), palette()[[0, 0]])
+    np.testing.assert_array_equal(colours([-1.0, 0.0], 1.0)[:, :3], palette()[[0, 0], :3])
 
 
 def test_a_threshold_of_zero_flags_everything():
     np.testing.assert_array_equal(colours([0.0, 1.0], 0.0), palette()[[-1, -1]])
+
+
+def test_flagged_cells_are_tinted_more_than_passed_ones():
+    """A step at the threshold, besides the slow rise."""
+    below, at = colours([2.0 * (1 - 1e-9), 2.0], 2.0).astype(int)
+    np.testing.assert_array_equal(below[:3], at[:3])
+    assert at[3] > 1.9 * below[3]
+    every = colours(np.linspace(0, 4, 200), 2.0)[:, 3].astype(int)
+    assert (np.diff(every) >= 0).all()

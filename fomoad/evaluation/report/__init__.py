@@ -14,7 +14,7 @@ from markupsafe import Markup
 from fomoad.evaluation.results import Results
 from fomoad.inference import colormap
 
-SCRIPTS = ("data.js", "charts.js", "overlay.js", "gallery.js", "page.js", "detection.js", "kinds.js")
+SCRIPTS = ("data.js", "charts.js", "overlay.js", "enlarge.js", "gallery.js", "page.js", "detection.js", "kinds.js")
 """In the order in which they stand in the page: each uses those before it."""
 
 STYLES = ("page.css", "detection.css", "kinds.css")
@@ -27,6 +27,8 @@ class Picture:
     jpeg: bytes
     outline: str | None
     """The defects' outline as an SVG path in pixels, where there is a mask."""
+    proportions: float | None = None
+    """The photo's own width divided by its height, where it was squeezed to the model's and that is known."""
 
 
 def render(results: Results, pictures: Sequence[Picture]) -> str:
@@ -57,6 +59,8 @@ def _pictures(pictures: Sequence[Picture]) -> dict[str, object]:
         "outlines": [picture.outline for picture in pictures],
         "palette": colormap.palette().tolist(),
         "fullAt": colormap.FULL_AT,
+        "passedOpacity": colormap.PASSED_OPACITY,
+        "proportions": [picture.proportions for picture in pictures],
     }
 
 

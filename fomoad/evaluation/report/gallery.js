@@ -28,8 +28,8 @@ function chosenImages(state) {
     .sort(ORDERS[state.order](state.threshold));
 }
 
-/** One image with its grid, outline and facts. */
-function card(image, state) {
+/** One image with its grid and outline. */
+function framed(image, state) {
   const canvas = make("canvas", { "aria-hidden": "true" });
   const picture = make("img", { src: `data:image/jpeg;base64,${pictures.jpegs[image.row]}`, alt: "", draggable: "false" });
   const cursor = make("span", { class: "cursor", hidden: "" });
@@ -45,13 +45,30 @@ function card(image, state) {
     draw("path", { class: "outline-front", d: pictures.outlines[image.row] }, svg);
   }
   frame.append(cursor);
+  readable(frame, image.row, state);
+  return { frame, canvas, name };
+}
+
+/** One image with its grid, outline and facts. */
+function card(image, state) {
+  const { frame, canvas, name } = framed(image, state);
+  const larger = make("button", { type: "button", class: "larger", "aria-label": `Enlarge ${name}` }, "Enlarge");
+  larger.addEventListener("click", () => enlarge(image, state));
+  frame.addEventListener("click", (event) => {
+    if (event.pointerType === "mouse") enlarge(image, state);
+  });
+  frame.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter") return;
+    event.preventDefault(); // else the same key presses the dialog's first button
+    enlarge(image, state);
+  });
   const verdict = make("span", { class: "verdict" });
   const element = make("li", { class: "card", "data-row": image.row }, frame,
     make("div", { class: "line" }, verdict, make("span", { class: "score" }, short(image.score))),
     make("div", { class: "line" }, make("span", { class: "label" }, image.label ?? "no label"),
       make("span", { class: "id" }, `id ${image.id}`)),
-    make("div", { class: "name", title: `${name}, row ${image.row} of the test split` }, name));
-  readable(frame, image.row, state);
+    make("div", { class: "line" },
+      make("span", { class: "name", title: `${name}, row ${image.row} of the test split` }, name), larger));
   return {
     element,
     update() {

@@ -5,7 +5,8 @@ const tooltip = byId("tooltip");
 function colourOf(score, threshold) {
   const levels = pictures.palette.length;
   const level = threshold > 0 ? Math.floor((score / (pictures.fullAt * threshold)) * levels) : levels;
-  return pictures.palette[Math.max(0, Math.min(levels - 1, level))];
+  const [red, green, blue, alpha] = pictures.palette[Math.max(0, Math.min(levels - 1, level))];
+  return [red, green, blue, score < threshold ? Math.round(alpha * pictures.passedOpacity) : alpha];
 }
 
 /** Draw one image's cells. The canvas covers the picture; its edges between cells fall on whole pixels. */
@@ -52,6 +53,7 @@ function readable(frame, row, state) {
       make("strong", {}, short(score)), ` ${side}`, make("br"),
       `row ${r + 1} of ${rows}, column ${c + 1} of ${columns}`,
     );
+    (frame.closest("dialog") ?? document.body).append(tooltip); // a dialog lies over everything outside of it
     tooltip.hidden = false;
     const box = frame.getBoundingClientRect();
     placeTooltip(box.left + ((c + 0.5) * box.width) / columns, box.top + (r * box.height) / rows);

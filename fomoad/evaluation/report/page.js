@@ -72,8 +72,8 @@ const TILES = [
 
 function fillFixedParts(choose) {
   for (const [name, value, reason] of TILES) {
-    const tile = make("div", value === null ? { class: "absent", title: reason } : {}, make("dt", {}, name), make("dd", {}, share(value)));
-    if (value === null) tile.append(make("span", { class: "hidden" }, reason));
+    const tile = make("div", value === null ? { class: "absent" } : {}, make("dt", {}, name), make("dd", {}, share(value)));
+    if (value === null) tile.append(make("dd", { class: "reason" }, reason));
     byId("tiles").append(tile);
   }
   for (const { name, value, why } of presets()) {

@@ -14,14 +14,14 @@ LONGEST_SIDE = 320
 JPEG_QUALITY = 88
 
 
-def picture(pixels: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> Picture:
+def picture(pixels: NDArray[np.float32], mask: NDArray[np.bool_] | None, proportions: float | None = None) -> Picture:
     """pixels: (height, width, 1 or 3), 0 to 255, grey or RGB; mask: (height, width), True where the defect is."""
     rounded = np.clip(np.round(pixels), 0, 255).astype(np.uint8)
     image = Image.fromarray(rounded[..., 0] if rounded.shape[2] == 1 else rounded)
     image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
     encoded = io.BytesIO()
     image.save(encoded, "JPEG", quality=JPEG_QUALITY, subsampling=0)
-    return Picture(encoded.getvalue(), None if mask is None else outline(mask))
+    return Picture(encoded.getvalue(), None if mask is None else outline(mask), proportions)
 
 
 def outline(mask: NDArray[np.bool_]) -> str | None:

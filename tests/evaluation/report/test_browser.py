@@ -322,7 +322,7 @@ def test_cells_have_the_colours_of_their_scores_and_white_borders_from_the_thres
         middle = np.array([cell[0] for cell in found], float)
         expected = colours(cells, threshold).astype(float)
         np.testing.assert_allclose(middle[:, 3], expected[:, 3], atol=1)
-        np.testing.assert_allclose(middle[:, :3], expected[:, :3], atol=8)  # the canvas multiplies by the opacity
+        np.testing.assert_allclose(middle[:, :3], expected[:, :3], atol=12)  # the canvas multiplies by the opacity
         white = [cell[1] == [255, 255, 255, 255] for cell in found]
         assert white == (cells >= threshold).tolist()
 
@@ -362,7 +362,7 @@ def test_unlabelled_images_have_no_figures_but_a_page(browser, tmp_path):
     page.wait_for_selector(".card")
     assert page.locator("#matrix").is_hidden()
     assert "no test image has a label" in page.locator("#matrix-hint").inner_text()
-    assert page.locator("#tiles dd").all_inner_texts() == [DASH] * 4
+    assert page.locator("#tiles dd:not(.reason)").all_inner_texts() == [DASH] * 4
     assert page.locator('input[name="filter"]').count() == 3
     page.close()
 
