@@ -1,4 +1,4 @@
-"""The one kind of failure that a user can mend."""
+"""The one kind of failure that a user can fix."""
 
 
 class UserError(Exception):

@@ -86,7 +86,7 @@ def read_parameters(path: Path) -> Values:
 def _entries(content: Any, path: Path) -> Iterator[tuple[str, Any]]:
     """Names and values, whichever of the three forms the file has."""
     if not isinstance(content, dict):
-        raise UserError(f'{path} holds no JSON object: write parameters as {{"name": value, ...}}.')
+        raise UserError(f'{path} does not hold a JSON object: write parameters as {{"name": value, ...}}.')
     if isinstance(content.get("parameters"), list):
         for entry in content["parameters"]:
             if not isinstance(entry, dict) or not isinstance(entry.get("param"), str) or "value" not in entry:

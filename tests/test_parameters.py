@@ -98,9 +98,9 @@ def test_unknown_parameters_are_named(tmp_path: Path, capsys: pytest.CaptureFixt
         ({"parameters": [{"param": "k", "value": 1}, {"param": "k", "value": 1}]}, "gives k twice"),
         ({"parameters": [{"param": "k"}]}, "without 'param' or 'value'"),
         ({"parameters": [5]}, "without 'param' or 'value'"),
-        ('{"k": 1', "no valid JSON"),
-        ([1], "holds no JSON object"),
-        ("[" * 100_000, "no valid JSON"),
+        ('{"k": 1', "not valid JSON"),
+        ([1], "does not hold a JSON object"),
+        ("[" * 100_000, "not valid JSON"),
     ],
 )
 def test_wrong_files_are_refused_with_what_is_wrong(content: Any, words: str, tmp_path: Path) -> None:

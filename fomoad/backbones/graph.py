@@ -280,7 +280,7 @@ class _KerasReader:
     """Walks a functional Keras model's layers in order and collects nodes.
 
     A layer that only refines the node before it (batch normalisation, activation) replaces that node by one
-    that bears the layer's name; zero padding waits for the layer that uses it.
+    with the layer's name; zero padding waits for the layer that uses it.
     """
 
     def __init__(self, model: Any) -> None:

@@ -32,7 +32,7 @@ def find_weights(backbone: str, choice: str, resolution: int) -> Weights:
 
     `auto` never touches the network: ImageNet weights where Keras' cache has them, else the bundled ones.
 
-    Raises UserError where there are none to be had.
+    Raises UserError where there are none.
     """
     architecture = ARCHITECTURES[backbone]
     if choice not in ("auto", "imagenet", "bundled"):

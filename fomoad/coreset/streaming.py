@@ -1,6 +1,6 @@
 """Coreset selection from more rows than memory holds.
 
-Which rows greedy k-center picks hangs on few of them: those in sparse regions. Ene, Im and Moseley ("Fast clustering
+Which rows greedy k-center picks depends on few of them: those in sparse regions. Ene, Im and Moseley ("Fast clustering
 using MapReduce", KDD 2011) therefore sample rows, drop those that lie near the sample, and sample again from what is
 left. Here rows are dropped that lie near a selection from the sample, and some of the picks are kept back for the few
 rows that are found last, so that the selection covers all rows about as closely as one that sees them all at once.

@@ -164,7 +164,7 @@ def _open_images(directory: Path, name: SplitName, image_scaling: str, info: Inf
         shape = _shape_of_flat(path, shape[0], info)
     if len(shape) != 3 or shape[2] not in scaling.CHANNEL_COUNTS:
         raise UserError(
-            f"{path} has the shape {array.shape}, which is no list of images: it must be "
+            f"{path} has the shape {array.shape}, which is not a list of images: it must be "
             "(images, height, width, channels) with 1 or 3 channels."
         )
     if min(shape[:2]) < MIN_SIDE:
@@ -192,5 +192,5 @@ def _open_masks(path: Path, images: Images) -> ArrayFile | None:
     expected = (len(images), *images.shape[:2])
     if masks is None or masks.shape != expected or masks.dtype != np.uint8:
         found = "nothing" if masks is None else f"{masks.dtype} {masks.shape}"
-        raise UserError(f"{path} holds {found}, but the images need uint8 {expected}: write it anew or remove it.")
+        raise UserError(f"{path} holds {found}, but the images need uint8 {expected}: write it again or remove it.")
     return masks

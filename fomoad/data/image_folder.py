@@ -38,7 +38,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Listing:
-    """The images of a folder, and what was left out: files that are no images by their names, masks of photos that lie
+    """The images of a folder, and what was left out: files that are not images by their names, masks of photos that lie
     beside them, and images in folders that the layout has no use for (val/ beside train/ and test/)."""
 
     train: list[Entry]

@@ -47,7 +47,7 @@ def run(
     if not 0 <= test_share < 1:
         raise UserError(f"The share for testing is {test_share}: give a number from 0 to below 1.")
     listing = list_images(folder, test_share, names or LabelNames(), group_by)
-    _report(f"Passing over {len(listing.passed_over)} files that are no images by their names", listing.passed_over)
+    _report(f"Passing over {len(listing.passed_over)} files that are not images by their names", listing.passed_over)
     _report(f"Taking {len(listing.masks_beside)} files for masks of the photos beside them", listing.masks_beside)
     _report(
         f"Warning: {len(listing.unused)} images are not used, for their folders belong to neither training nor testing",

@@ -36,10 +36,10 @@ def read_info(path: Path | None, directory: Path) -> Info:
             return Info()
     content = read_json(path)
     if not isinstance(content, dict):
-        raise UserError(f"The info file {path} holds no JSON object: give the train_input.json of the block.")
+        raise UserError(f"The info file {path} does not hold a JSON object: give the train_input.json of the block.")
     classes = content.get("classes")
     if classes is not None and not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
-        raise UserError(f"In the info file {path}, 'classes' is no list of names: correct or remove it.")
+        raise UserError(f"In the info file {path}, 'classes' is not a list of names: correct or remove it.")
     return Info(
         tuple(classes) if classes else None,
         _input_shape(content),
@@ -63,7 +63,7 @@ def read_json(path: Path, make_object: Callable[[list[tuple[str, Any]]], Any] = 
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): give an existing file.") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is no valid JSON ({str(error)[:100]}): write it anew.") from error
+        raise UserError(f"{path} is not valid JSON ({str(error)[:100]}): write it again.") from error
 
 
 def _known(value: Any, choices: tuple[str, ...]) -> str | None:

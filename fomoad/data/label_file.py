@@ -34,7 +34,7 @@ def read_labels(
         )
     rows = array.rows(slice(None))
     if not (np.isfinite(rows).all() and (rows == np.trunc(rows)).all()):
-        raise UserError(f"{path} holds labels that are no whole numbers: write it anew or remove it.")
+        raise UserError(f"{path} holds labels that are not whole numbers: write it again or remove it.")
     if rows.ndim == 1:
         return [_class_name(path, int(index), classes) for index in rows], None
     if _one_hot(rows, classes):
@@ -60,7 +60,7 @@ def _labels_of_json(
     """Labels of a JSON list (names or class indices from 1), or of {"samples": [{"sampleId", "label"}]}."""
     samples = content.get("samples") if isinstance(content, dict) else content
     if not isinstance(samples, list) or len(samples) != count:
-        raise UserError(f"{path} is no JSON list of {count} labels, one an image: write it anew or remove it.")
+        raise UserError(f"{path} is not a JSON list of {count} labels, one an image: write it again or remove it.")
     labels: list[str | None] = []
     ids: list[str] = []
     for sample in samples:
@@ -94,7 +94,9 @@ def read_row_list(path: Path, key: str, count: int) -> list[str] | None:
     if values is None:
         return None
     if not isinstance(values, list) or len(values) != count or not all(isinstance(v, int | str) for v in values):
-        raise UserError(f"In {path}, {key!r} is no list of {count} entries, one an image: write it anew or remove it.")
+        raise UserError(
+            f"In {path}, {key!r} is not a list of {count} entries, one an image: write it again or remove it."
+        )
     return [str(value) for value in values]
 
 

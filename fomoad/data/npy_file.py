@@ -71,4 +71,4 @@ def open_array(path: Path) -> ArrayFile | None:
         raise UserError(f"{path} cannot be read ({error.strerror or error}): give an existing npy file.") from error
     except Exception as error:  # NumPy passes on whatever Python's tokenizer and evaluator raise for a header
         reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise UserError(f"{path} is damaged or no npy file of numbers ({reason}): write it anew.") from error
+        raise UserError(f"{path} is damaged or not an npy file of numbers ({reason}): write it again.") from error

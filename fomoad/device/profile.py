@@ -57,7 +57,9 @@ def profile_model(path: Path) -> Profile:
         by_precision = costs.macs_by_precision(operations)
         elements = costs.elements_without_macs(operations)
     except (IndexError, ValueError, OverflowError) as error:
-        raise UserError(f"The file {path} has an operation without its tensors: it is damaged, get it anew.") from error
+        raise UserError(
+            f"The file {path} has an operation without its tensors: it is damaged, get a new copy."
+        ) from error
     run = micro.measure(content, _roomy_arena(content, operations)) if micro.available() else None
     return Profile(
         model=path.name,

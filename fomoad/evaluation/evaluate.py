@@ -99,7 +99,7 @@ def find_metadata(model_path: Path) -> AnomalyMetadata | None:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the whole"
-        raise UserError(f"{path} is no metadata of a training ({place}: {first['msg']}): train again.") from error
+        raise UserError(f"{path} is not the metadata of a training ({place}: {first['msg']}): train again.") from error
     if trained_threshold(model_path, metadata) is None:
         warn(f"{path} does not know {model_path.name} (no file there has its SHA-256), so it is not used.")
         return None
@@ -180,14 +180,14 @@ def _with_defects(
 
 
 def _score(model: GridModel, images: Images) -> NDArray[np.float32]:
-    """All grids, (N, rows, columns). Raises UserError for images or scores that are no finite numbers."""
+    """All grids, (N, rows, columns). Raises UserError for images or scores that are not finite numbers."""
     grids = np.empty((len(images), *model.output.shape[1:]), np.float32)
     for rows, batch in track(images.batches(), "Scoring test images", len(images), lambda item: len(item[1])):
         dataset.check_values(images, rows, batch)
         grids[rows] = model.score(batch)
     bad = np.flatnonzero(~np.isfinite(grids).all(axis=(1, 2)))
     if len(bad):
-        raise UserError(f"The model's score of test image {bad[0]} is no finite number: train the model again.")
+        raise UserError(f"The model's score of test image {bad[0]} is not a finite number: train the model again.")
     return grids
 
 

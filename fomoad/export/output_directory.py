@@ -137,5 +137,5 @@ def _check_writable(directory: Path) -> None:
         staging.rmdir()
     except OSError as error:
         raise UserError(
-            f"The output directory {directory} cannot be written ({error.strerror}): give another or mend that."
+            f"The output directory {directory} cannot be written ({error.strerror}): give another one or fix this."
         ) from error

@@ -15,7 +15,7 @@ from fomoad.export.trace import Exported
 FILE = "saved_model.zip"
 TOP_FOLDER = "saved_model"
 EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The time that every member bears, so that the same model gives the same archive."""
+"""The time of every member, so that the same model gives the same archive."""
 _FUNCTION: Final = re.compile(r"__inference_.*_(\d+)$")
 """A function's name: TensorFlow ends it with a number that counts everything that the process has traced."""
 

@@ -97,7 +97,7 @@ def load_model(path: str | Path, trust: bool = False) -> GridModel:
     path = Path(path)
     file_format = FORMATS.get(path.suffix.lower())
     if path.exists() and file_format is None:
-        raise UserError(f"{path} is no model file that can be run here: give a .tflite, .onnx or saved_model.zip file.")
+        raise UserError(f"{path} is not a model file that can run here: give a .tflite, .onnx or saved_model.zip file.")
     content = read_file(path)
     assert file_format is not None
     if trust:
@@ -145,7 +145,7 @@ def _check_shapes(path: Path, model: GridModel) -> None:
         if len(tensor.shape) != rank or tensor.shape[0] != 1 or min(tensor.shape) < 1:
             found = f"{list(model.input.shape)} to {list(model.output.shape)}"
             raise UserError(
-                f"{path} is no anomaly model: it maps {found}, where [1, height, width, channels] to "
+                f"{path} is not an anomaly model: it maps {found}, where [1, height, width, channels] to "
                 "[1, rows, columns] is needed."
             )
 

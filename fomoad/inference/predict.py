@@ -194,7 +194,7 @@ def _metadata(model_path: Path) -> _Metadata:
             raise ValueError(f"a scaling of {scaling}")
         return _Metadata(threshold, scaling, resize if resize in RESIZE_MODES else DEFAULT_RESIZE)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError(f"{path} is no metadata of a training ({error!r}): train again.") from error
+        raise UserError(f"{path} is not the metadata of a training ({error!r}): train again.") from error
 
 
 def _shortest(score: np.float32) -> float:

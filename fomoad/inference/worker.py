@@ -147,9 +147,9 @@ def _answer(model: GridModel, image: bytes, name: str) -> bytes:
         grids = model.run(np.frombuffer(image, model.input.dtype).reshape(model.input.shape))
     except Exception as error:  # a runtime raises what it likes
         reason = (str(error).strip().splitlines() or [repr(error)])[0][:300]
-        return _FAILED + f"{name} cannot be run ({reason}): it is damaged, get it anew.".encode(errors=_NAMES)
+        return _FAILED + f"{name} cannot be run ({reason}): it is damaged, get a new copy.".encode(errors=_NAMES)
     if grids.shape != model.output.shape:
-        return _FAILED + f"{name} gives {grids.shape} where it promises {model.output.shape}: get it anew.".encode(
+        return _FAILED + f"{name} gives {grids.shape} where it promises {model.output.shape}: get a new copy.".encode(
             errors="surrogatepass"
         )
     return _DONE + np.ascontiguousarray(grids, model.output.dtype).tobytes()

@@ -64,7 +64,7 @@ def model_record(model: Path) -> ModelFile:
             f"{error.filename} cannot be read ({error.strerror}): give a model beside its metadata."
         ) from error
     except ValidationError as error:
-        raise UserError(f"{path} is no metadata of a training: train again.") from error
+        raise UserError(f"{path} is not the metadata of a training: train again.") from error
     known = [record for record in metadata.models.values() if record.sha256 == digest]
     if not known:
         raise UserError(f"{path} does not know {model.name}: put the metadata of its training beside it.")

@@ -17,7 +17,7 @@ CONFIDENCE: Final = 0.95
 CRITICAL: Final = 2.705543454095404
 """The 90 % point of chi-squared with one degree of freedom: a one-sided bound of 95 % confidence."""
 FEWEST: Final = 10
-"""Defects that a curve takes at least; the handbook asks for 60 where a part's safety hangs on it."""
+"""Defects that a curve takes at least; the handbook asks for 60 where safety depends on it."""
 ROUNDS: Final = 100
 TOLERANCE: Final = 1e-10
 LARGEST_BOUND: Final = 8.0

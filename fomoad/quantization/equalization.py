@@ -74,7 +74,7 @@ def drop_vanished_channels(exact: Network) -> Network:
 def merge_linear(exact: Network) -> Network:
     """Make one convolution of a linear pointwise one and the only other that reads it, pointwise as well.
 
-    MobileNetV2 has one such pair, at its finest resolution, where rounding hurts most: a tenth more
+    MobileNetV2 has one such pair, at its finest resolution, where rounding costs most: a tenth more
     multiply-accumulates, and more of the features' error gone than by any other means.
     """
     nodes = _by_name(exact)

@@ -57,7 +57,7 @@ def space(sides: Sequence[int], given: Mapping[str, Sequence[str]]) -> Space:
     `given` maps fields of TrainSettings to one value or more, as text; fields that it does not name take
     DEFAULT_AXES or the default of a training.
 
-    Raises UserError for a value that a training would refuse, and for a scoring function that is left to chance.
+    Raises UserError for a value that a training would refuse, and for a scoring function that is not named.
     """
     if "auto" in given.get("scoring_function", ()):
         raise UserError("--scoring-function cannot be auto in a search: list gmm, patchcore or both.")

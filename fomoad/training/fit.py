@@ -48,7 +48,7 @@ class Fitter(Protocol[F]):
         """The scorer of `fit` alone, without the scores of the training images: where no threshold is asked for."""
 
     def refit(self, source: FeatureSource, sample_ids: Sequence[str], start: F) -> F:
-        """Fit to the int8 features of the same images, setting out from `start`; large constants are in whole steps.
+        """Fit to the int8 features of the same images, starting from `start`; large constants are in whole steps.
 
         Fitted from nothing, a mixture ends in another optimum and a memory bank takes other patches, which moves
         scores by more than the kernels' rounding does.

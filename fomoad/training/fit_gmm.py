@@ -72,7 +72,7 @@ class GmmFitter:
         return self._fit_without(sample, self._most(sample), None)
 
     def refit(self, source: FeatureSource, sample_ids: Sequence[str], start: GmmFit) -> GmmFit:
-        """Fit to int8 features: each mixture sets out from its match in `start`."""
+        """Fit to int8 features: each mixture starts from its match in `start`."""
         samples = sampling.number_samples(sample_ids)
         sample = sampling.draw(source, sample_ids, self.seed)
 
@@ -103,7 +103,7 @@ class GmmFitter:
 def fit_mixture(cells: Array, standardise: Standardisation, components: int, seed: int) -> GmmScorer:
     """Fit a mixture to training features (n, D) that `standardise` has been applied to.
 
-    Expectation-maximisation sets out from cells far apart (k-means++). There are no more components than cells.
+    Expectation-maximisation starts from cells far apart (k-means++). There are no more components than cells.
     """
     mixture = GaussianMixture(min(components, len(cells)), init_params="k-means++", tol=TOLERANCE, random_state=seed)
     return _calibrated(_maximise(mixture, cells, standardise), cells)

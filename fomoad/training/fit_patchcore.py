@@ -139,7 +139,7 @@ class PatchCoreFitter:
 
 
 def _standardisations(sample: Sample) -> list[Standardisation]:
-    """By all images, then by those of all folds but one."""
+    """By all images, then by those of all folds except one."""
     return [sampling.whiten(*sample.without(fold)) for fold in (None, *range(sample.folds))]
 
 

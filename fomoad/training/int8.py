@@ -97,9 +97,9 @@ def int8_content(
 def own_threshold(settings: TrainSettings, float_fit: Fit, fit: Fit) -> float:
     """The int8 model's threshold, in its scorer's own units.
 
-    A conformal one is its own, for the promise's sake. That of the rule `max` hangs on the single highest image, which
-    rounding moves most, so the float32 model's is carried over: times the median ratio of int8 to float32 scores among
-    the highest images. Thus both models tell the same images apart.
+    A conformal one is its own, for the promise's sake. That of the rule `max` depends on the single highest image,
+    which rounding moves most, so the float32 model's is carried over: times the median ratio of int8 to float32 scores
+    among the highest images. Thus both models tell the same images apart.
     """
     if settings.threshold_method == "conformal":
         return suggested_threshold(settings, fit)

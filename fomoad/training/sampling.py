@@ -109,7 +109,7 @@ def assign_folds(sample_ids: Sequence[str], count: int, seed: int) -> NDArray[np
 def number_samples(sample_ids: Sequence[str]) -> NDArray[np.int64]:
     """The number (N,) of the sample that each image shows.
 
-    Raises UserError where there is but one: nothing could be held out.
+    Raises UserError where there is only one: nothing could be held out.
     """
     _, numbers = np.unique(np.asarray(sample_ids), return_inverse=True)
     if numbers.max() == 0:

@@ -124,7 +124,7 @@ def choose(held_out: HeldOut, method: Method, rate: float, folds: int, highest: 
     max_train = held_out.at(float(held_out.scores.max())) if highest is None else highest
     suggested = found if method == "conformal" and found is not None else max_train
     if not 0 < suggested < math.inf:
-        raise UserError("The training images are all alike, so no threshold can be told: add images that differ.")
+        raise UserError("The training images are all alike, so no threshold can be found: add images that differ.")
     rates = sorted({*FALSE_POSITIVE_RATES, rate}, reverse=True)
     choices = [_choice(held_out, "max", max_train, None, folds)]
     choices += [_choice(held_out, "conformal", conformal(held_out, each), each, folds) for each in rates]

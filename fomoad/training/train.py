@@ -59,7 +59,7 @@ def open_directory(settings: TrainSettings, directory: Path, info_file: Path | N
 def check(settings: TrainSettings, split: Split, where: str, names: LabelNames) -> TrainingData:
     """Check training images, and find the weights of the backbone. `where` names the images in messages.
 
-    Raises UserError for too few images, values that are no images of the scaling, images labelled anomaly, and weights
+    Raises UserError for too few images, values that are not images of the scaling, images labelled anomaly, and weights
     that are not to be had.
     """
     weights = find_weights(settings.backbone, settings.weights, settings.weights_resolution)

@@ -73,7 +73,7 @@ def check(content: bytes, name: str) -> None:
             raise DamagedError(f"it holds {len(graphs)} graphs instead of one")
         _check_graph(graphs[0], name)
     except DamagedError as error:
-        raise UserError(f"{name} holds a SavedModel that is damaged or cut off ({error}): get it anew.") from error
+        raise UserError(f"{name} holds a SavedModel that is damaged or cut off ({error}): get a new copy.") from error
 
 
 def _check_graph(graph: memoryview, name: str) -> None:

@@ -33,7 +33,7 @@ def check_structure(content: bytes, name: str) -> None:
         reader = Reader(content, LAYOUTS)
         _check_model(reader, reader.root("Model"))
     except DamagedError as error:
-        raise UserError(f"{name} is a TFLite model that is damaged or cut off ({error}): get the file anew.") from error
+        raise UserError(f"{name} is a TFLite model that is damaged or cut off ({error}): get a new copy.") from error
 
 
 def check_operations(content: bytes, name: str) -> None:

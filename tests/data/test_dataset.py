@@ -122,14 +122,14 @@ def damaged_header(header: str) -> bytes:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"not an array", "damaged or no npy"),
-        (b"\x93NUMPY", "damaged or no npy"),
-        (b"PK\x03\x04" + bytes(40), "damaged or no npy"),
-        (damaged_header("{'descr': '|O', 'fortran_order': False, 'shape': (9,)}"), "damaged or no npy"),
-        (damaged_header("{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 40, 48, 3)}"), "damaged or no npy"),
-        (damaged_header("{'descr': '<f4', 'fortran_order': False, 'shape': (10**9,)}"), "damaged or no npy"),
+        (b"not an array", "damaged or not an npy"),
+        (b"\x93NUMPY", "damaged or not an npy"),
+        (b"PK\x03\x04" + bytes(40), "damaged or not an npy"),
+        (damaged_header("{'descr': '|O', 'fortran_order': False, 'shape': (9,)}"), "damaged or not an npy"),
+        (damaged_header("{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 40, 48, 3)}"), "damaged or not an npy"),
+        (damaged_header("{'descr': '<f4', 'fortran_order': False, 'shape': (10**9,)}"), "damaged or not an npy"),
         (damaged_header("{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999, 99, 99, 3)}"), "damaged"),
-        (damaged_header("{'descr': '<f4', 'fortran_order': False, 'shape': (6, 40, 48, 3)}"), "damaged or no npy"),
+        (damaged_header("{'descr': '<f4', 'fortran_order': False, 'shape': (6, 40, 48, 3)}"), "damaged or not an npy"),
     ],
 )
 def test_damaged_files_are_refused(tmp_path: Path, content: bytes, words: str) -> None:
@@ -142,9 +142,9 @@ def test_damaged_files_are_refused(tmp_path: Path, content: bytes, words: str) -
 @pytest.mark.parametrize(
     ("array", "words"),
     [
-        (IMAGES[..., :2], "no list of images"),
-        (IMAGES[..., 0], "no list of images"),
-        (IMAGES[0, 0, 0, 0], "no image|no list of images"),
+        (IMAGES[..., :2], "not a list of images"),
+        (IMAGES[..., 0], "not a list of images"),
+        (IMAGES[0, 0, 0, 0], "no image|not a list of images"),
         (IMAGES[:, :31], "at least 32 a side"),
         (IMAGES.astype(np.int64), "int64"),
         (IMAGES.astype(np.complex64), "complex64"),
@@ -169,12 +169,12 @@ def test_missing_directory_and_file_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("train_input.json", "{", "no valid JSON"),
-        ("train_input.json", "[" * 100_000, "no valid JSON"),
-        ("train_input.json", "[1]", "no JSON object"),
-        ("train_input.json", '{"classes": 3}', "no list of names"),
-        ("sample_id_details.json", '{"train": [1, 2]}', "no list of 6 entries"),
-        ("Y_split_train.npy", "[1, 2]", "no JSON list of 6 labels"),
+        ("train_input.json", "{", "not valid JSON"),
+        ("train_input.json", "[" * 100_000, "not valid JSON"),
+        ("train_input.json", "[1]", "not hold a JSON object"),
+        ("train_input.json", '{"classes": 3}', "not a list of names"),
+        ("sample_id_details.json", '{"train": [1, 2]}', "not a list of 6 entries"),
+        ("Y_split_train.npy", "[1, 2]", "not a JSON list of 6 labels"),
         ("Y_split_train.npy", "[9, 1, 1, 1, 1, 1]", "label index 9"),
         ("Y_split_train.npy", "[[], 1, 1, 1, 1, 1]", "neither a name nor a number"),
     ],
@@ -203,7 +203,7 @@ def test_labels_that_are_no_whole_numbers_are_refused(tmp_path: Path, bad: float
     labels = np.ones((6, *columns))
     labels[-1] = bad
     write(tmp_path, X_split_train=IMAGES, Y_split_train=labels)
-    with pytest.raises(UserError, match="no whole numbers"):
+    with pytest.raises(UserError, match="not whole numbers"):
         read_all(tmp_path)
 
 

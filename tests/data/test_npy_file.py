@@ -30,7 +30,7 @@ def test_files_are_closed_without_a_warning(tmp_path: Path) -> None:
         assert array.rows(slice(1, 2)).tolist() == [[2, 3]], "a file that is removed stays readable"
         del array
         for name in ("text.npy", "cut.npy"):
-            with pytest.raises(UserError, match="damaged or no npy file"):
+            with pytest.raises(UserError, match="damaged or not an npy file"):
                 open_array(tmp_path / name)
         gc.collect()
     assert [str(warning.message) for warning in warned] == []

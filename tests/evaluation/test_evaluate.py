@@ -237,5 +237,5 @@ def test_thresholds_that_are_no_scores_are_refused(tmp_path, data, models, thres
     (tmp_path / "anomaly_metadata.json").write_text(text)
     options = ["--data-directory", data, "--report-directory", tmp_path / "report"]
     assert _test("--model", tmp_path / "model.tflite", *options) == 1
-    assert "is no metadata of a training" in capsys.readouterr().err
+    assert "is not the metadata of a training" in capsys.readouterr().err
     assert not (tmp_path / "report").exists()

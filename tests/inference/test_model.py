@@ -139,7 +139,7 @@ def test_a_model_that_gives_no_grid_is_refused(tmp_path):
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions([classify.get_concrete_function()])
     (tmp_path / "classifier.tflite").write_bytes(converter.convert())
-    with pytest.raises(UserError, match=r"no anomaly model: it maps \[1, 8, 8, 3\] to \[1, 3\]"):
+    with pytest.raises(UserError, match=r"not an anomaly model: it maps \[1, 8, 8, 3\] to \[1, 3\]"):
         load_model(tmp_path / "classifier.tflite")
 
 

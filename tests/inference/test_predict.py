@@ -170,7 +170,7 @@ def test_metadata_of_another_model_or_none(folder: Path, tmp_path: Path, capsys:
     assert "does not know model.tflite" in capsys.readouterr().err
     for damaged in ("{", "[]", '{"models": 3}'):
         (tmp_path / "anomaly_metadata.json").write_text(damaged)
-        with pytest.raises(UserError, match="is no metadata of a training"):
+        with pytest.raises(UserError, match="is not the metadata of a training"):
             predict.load_detector(model, None, None, None)
     for threshold in (-1.0, float("nan")):
         with pytest.raises(UserError, match="cannot be used"):

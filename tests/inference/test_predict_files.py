@@ -213,7 +213,7 @@ def test_settings_that_contradict_the_training_are_warned_of(
     for threshold in ("NaN", "Infinity", "-1", "1e999"):
         (tmp_path / "anomaly_metadata.json").write_text(json.dumps(content).replace("0.5", threshold))
         assert main(["predict", "--model", str(tmp_path / "model.tflite"), str(image)]) == 1
-        assert "is no metadata of a training" in capsys.readouterr().err
+        assert "is not the metadata of a training" in capsys.readouterr().err
 
 
 def test_flagged_photos_and_a_share_of_others_are_collected(

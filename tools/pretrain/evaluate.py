@@ -43,7 +43,7 @@ class Case(NamedTuple):
 
 
 def procedural_case(seed: int, side: int = 96, count: int = 60) -> Case:
-    """One surface, drawn anew for every image, and faint scratches, spots and patches on half the test images."""
+    """One surface, drawn again for every image, and faint scratches, spots and patches on half the test images."""
     rng = np.random.default_rng((seed, 77))
     kind = (band_noise, cells, grating, lattice, marble)[seed % 5]
     tint, contrast = rng.uniform(0.3, 0.7, 3), rng.uniform(0.1, 0.35)

@@ -24,7 +24,7 @@ function ticks(end, count) {
   return Array.from({ length: Math.floor(end / step + 1e-9) + 1 }, (_, index) => index * step);
 }
 
-/** The histogram, drawn anew where its width changes. Returns the function that moves its threshold. */
+/** The histogram, drawn again where its width changes. Returns the function that moves its threshold. */
 function histogram(end, choose) {
   const place = byId("histogram");
   let move = () => {};
