@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: demo test test-container audit lint format clean
+.PHONY: demo test test-container audit sbom lint format clean
 
 demo: $(VENV)/run
 	$(BIN)/fomoad sample-data $(DEMO)/data
@@ -22,12 +22,25 @@ test: $(VENV)/dev
 test-container: $(VENV)/dev
 	$(BIN)/python -m pytest -m container tests/container
 
-# Asks PyPI whether any package of the image, on any machine, has a known vulnerability; what it cannot tell is an error.
+# Whether any package of the image, on any machine, has a known vulnerability; what cannot be told is an error. It asks
+# PyPI, or with ADVISORIES=FILE, without a network, a saved database (tools/audit.py says which).
 audit:
 	$(PYTHON) -m venv $(VENV)/audit
+ifdef ADVISORIES
+	$(VENV)/audit/bin/python -c "import packaging" 2>/dev/null || $(VENV)/audit/bin/pip install --quiet packaging
+	$(VENV)/audit/bin/python tools/audit.py $(ADVISORIES)
+else
 	$(VENV)/audit/bin/pip install --quiet pip-audit
 	sed 's/ ; .*/ \\/' requirements.lock > $(VENV)/audit/requirements
-	$(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement $(VENV)/audit/requirements
+	$(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement $(VENV)/audit/requirements || \
+	    { echo "Without a network: make audit ADVISORIES=FILE, see tools/audit.py."; exit 1; }
+endif
+
+# Bills of materials (CycloneDX): of the image, from the lock and the Dockerfile's base, and of the package.
+sbom: $(VENV)/run
+	mkdir -p build
+	$(BIN)/python tools/image/sbom.py --lock requirements.lock --base "$$(sed -n 's/^ARG BASE_IMAGE=//p' Dockerfile)" > build/image.cdx.json
+	$(BIN)/python tools/image/sbom.py --requirements requirements.txt > build/package.cdx.json
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .

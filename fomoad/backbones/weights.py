@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -9,9 +10,14 @@ from typing import Final
 from fomoad.backbones.architectures import ARCHITECTURES, Architecture
 from fomoad.backbones.plain_keras import plain_keras
 from fomoad.errors import UserError
+from fomoad.progress import log
 
 BUNDLED_FOLDER: Final = Path(__file__).parents[1] / "weights"
 KERAS_DOWNLOADS: Final = "https://storage.googleapis.com/tensorflow/keras-applications"
+PIN: Final = "@sha256:"
+_DIGEST: Final = re.compile("[0-9a-f]{64}")
+KERAS_MD5: Final = {"resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5": "4d473c1dd8becc155b73f8504c6f6626"}
+"""Digests of downloads as Keras itself has them (keras/src/applications/resnet.py); it has none for MobileNetV2."""
 BUNDLED: Final = {"mobilenet-v2-0.35": "mobilenet_v2_0.35.npz"}
 
 
@@ -30,10 +36,33 @@ class Weights:
 def find_weights(backbone: str, choice: str, resolution: int) -> Weights:
     """Find the weights that `choice` (auto, imagenet, bundled or a path) means for a backbone.
 
-    `auto` never touches the network: ImageNet weights where Keras' cache has them, else the bundled ones.
+    `auto` never touches the network: ImageNet weights where Keras' cache has them, else the bundled ones. Any choice
+    can end in `@sha256:` and the digest that the file must have; files in SHA256SUMS must have theirs in any case.
 
-    Raises UserError where there are none.
+    Raises UserError where there are none, or their digest is another.
     """
+    choice, pin, expected = choice.partition(PIN)
+    if pin and not _DIGEST.fullmatch(expected.lower()):
+        raise UserError(f"'{expected[:100]}' is no SHA-256: give 64 hexadecimal digits after {PIN}.")
+    weights = _find(backbone, choice, resolution)
+    expected = expected.lower() or pinned().get(weights.path.name, "")
+    if expected and weights.sha256() != expected:
+        raise UserError(
+            f"The weights file {weights.path} has the SHA-256 {weights.sha256()}, not {expected}: it was changed or "
+            "damaged on its way, so remove it and get it anew."
+        )
+    if choice == "imagenet" and not expected:
+        log(f"The SHA-256 of {weights.path.name} is not pinned: --weights imagenet{PIN}{weights.sha256()} does so.")
+    return weights
+
+
+def pinned() -> dict[str, str]:
+    """Digests of weights files by their names, which fomoad/weights/SHA256SUMS lists as the tool sha256sum does."""
+    lines = (BUNDLED_FOLDER / "SHA256SUMS").read_text(encoding="ascii").splitlines()
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+
+
+def _find(backbone: str, choice: str, resolution: int) -> Weights:
     architecture = ARCHITECTURES[backbone]
     if choice not in ("auto", "imagenet", "bundled"):
         return _given(Path(choice))
@@ -80,7 +109,7 @@ def _download(architecture: Architecture, name: str) -> Path:
     url = f"{KERAS_DOWNLOADS}/{architecture.folder}/{name}"
     try:
         with plain_keras() as keras:
-            return Path(keras.utils.get_file(name, url, cache_subdir="models"))
+            return Path(keras.utils.get_file(name, url, cache_subdir="models", file_hash=KERAS_MD5.get(name)))
     except Exception as error:  # Keras passes on whatever the network and the disk raise
         raise UserError(
             f"The ImageNet weights {name} are not in Keras' cache and could not be downloaded: give the container a "

@@ -1,9 +1,11 @@
 """Fetches Keras' MobileNetV2 ImageNet weights for 96 x 96 pixels, while the image is built.
 
-    python fetch_weights.py FOLDER [--required 1]
+    python fetch_weights.py FOLDER [--required 1] [--sums SHA256SUMS]
 
 Without a network the build goes on: the block then uses its bundled weights. With --required 1 it fails.
-A file counts only once its size, its structure and its values are right; SHA256SUMS records what was taken.
+A file counts only once its size, its structure and its values are right, and its SHA-256 is that of --sums where that
+lists it; SHA256SUMS in FOLDER records what was taken. Keras publishes no digests of these files: take those that a
+first build prints into fomoad/weights/SHA256SUMS, and every later build and training refuses others.
 """
 
 import argparse
@@ -26,10 +28,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--required", choices=("0", "1"), default="0")
+    parser.add_argument("--sums", type=Path)
     arguments = parser.parse_args()
+    pinned = read_sums(arguments.sums) if arguments.sums else {}
     arguments.folder.mkdir(parents=True, exist_ok=True)
     try:
         files = {NAME.format(alpha=alpha): fetch(alpha) for alpha in PARAMETERS}
+        for name, content in files.items():
+            check_digest(name, content, pinned)
     except (OSError, ValueError, KeyError) as error:
         print(f"ImageNet weights could not be fetched ({error}): the image has the bundled weights only.", flush=True)
         return int(arguments.required)
@@ -40,6 +46,18 @@ def main() -> int:
     (arguments.folder / "SHA256SUMS").write_text(sums)
     print(f"ImageNet weights fetched:\n{sums}", end="", flush=True)
     return 0
+
+
+def read_sums(path: Path) -> dict[str, str]:
+    """Digests by file names, from a list of the tool sha256sum."""
+    return {name: digest for digest, _, name in (line.partition("  ") for line in path.read_text().splitlines())}
+
+
+def check_digest(name: str, content: bytes, pinned: dict[str, str]) -> None:
+    """Raise ValueError where a digest is pinned and the content's is another."""
+    digest = hashlib.sha256(content).hexdigest()
+    if pinned.get(name, digest) != digest:
+        raise ValueError(f"{name} has the SHA-256 {digest}, not {pinned[name]}")
 
 
 def fetch(alpha: str) -> bytes:
