@@ -35,12 +35,15 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
+    from PIL import Image
+
     from fomoad.data import import_images
     from fomoad.data.label_names import LabelNames, read_label_map
 
     given = LabelNames(normal=arguments.normal_label)
     names = given.over(read_label_map(arguments.labels)) if arguments.labels else given
 
+    Image.MAX_IMAGE_PIXELS = None  # the limit is --max-pixels
     import_images.run(
         arguments.folder,
         arguments.data_directory,

@@ -49,6 +49,8 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
+    from PIL import Image
+
     from fomoad.inference import predict
     from fomoad.inference.collect import Collector, Limits
 
@@ -67,4 +69,5 @@ def run(arguments: argparse.Namespace) -> None:
         Collector(arguments.collect, limits) if arguments.collect else None,
         arguments.max_pixels,
     )
+    Image.MAX_IMAGE_PIXELS = None  # the limit is --max-pixels
     predict.run(detector, arguments.images, outputs)

@@ -118,16 +118,21 @@ def read_image(path: Path, channels: int, max_pixels: int = MAX_PIXELS) -> Image
     Raises UserError for a file that is missing, broken, too large or of a kind that has no plain pixels.
     """
     image = _open(path, max_pixels)
-    mode = "L" if channels == 1 else "RGB"
+    try:
+        return _plain(image, "L" if channels == 1 else "RGB", path)
+    except (MemoryError, UserError):
+        raise
+    except Exception as error:  # a palette that is missing, a mode that cannot be converted
+        raise _unreadable(path, error) from error
+
+
+def _plain(image: Image.Image, mode: str, path: Path) -> Image.Image:
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         image = _from_deep_grey(image, path)
     elif image.has_transparency_data:
         over = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, BACKGROUND), over)
-    try:
-        return image if image.mode == mode else image.convert(mode)
-    except ValueError as error:
-        raise _unreadable(path, error) from error
+    return image if image.mode == mode else image.convert(mode)
 
 
 def reduction(image: Image.Image) -> int:
@@ -141,7 +146,10 @@ def read_mask(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
     Raises UserError for a file that is missing or broken.
     """
     image = _open(path, max_pixels)
-    values: NDArray[Any] = np.asarray(image if image.mode[0] in "IF" else image.convert("L"))
+    try:
+        values: NDArray[Any] = np.asarray(image if image.mode[0] in "IF" else image.convert("L"))
+    except ValueError as error:
+        raise _unreadable(path, error) from error
     return Image.fromarray(np.where(values > values.max() / 2, 255, 0).astype(np.uint8))
 
 

@@ -29,7 +29,7 @@ def read_members(content: bytes, name: str, members: re.Pattern[str]) -> dict[st
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             infos = archive.infolist()
             _check_size(infos, len(content), name)
-            files = [info for info in infos if not info.is_dir()]
+            files = [info for info in infos if not info.filename.endswith("/")]  # is_dir fails on an empty name
             for info in files:
                 _check_member(info, name, members)
             if len({info.filename for info in files}) < len(files):
