@@ -9,7 +9,19 @@ from typing import Final, NoReturn, Protocol
 
 import fomoad
 from fomoad import progress
-from fomoad.commands import compare, import_images, monitor, predict, profile, sample_data, search, sign, test, train
+from fomoad.commands import (
+    calibrate,
+    compare,
+    import_images,
+    monitor,
+    predict,
+    profile,
+    sample_data,
+    search,
+    sign,
+    test,
+    train,
+)
 from fomoad.errors import UserError
 from fomoad.signals import supervise
 
@@ -39,6 +51,7 @@ class Command(Protocol):
 COMMANDS: Final[dict[str, Command]] = {
     "train": train,
     "test": test,
+    "calibrate": calibrate,
     "compare": compare,
     "profile": profile,
     "predict": predict,

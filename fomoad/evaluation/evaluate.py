@@ -67,7 +67,7 @@ def run(
             anomalous=anomalous_flags(split.labels, names),
             masks=None if split.masks is None else _masks(split.masks),
         )
-        grids = _score(model, images)
+        grids = score_images(model, images)
         with step("Computing the figures"):
             results = evaluate(summarise(model_path, model, metadata, image_scaling), decision, grids, samples)
         results = _with_defects(results, model, images, source, metadata)
@@ -94,22 +94,27 @@ def find_metadata(model_path: Path) -> AnomalyMetadata | None:
     path = model_path.parent / METADATA_FILE
     if not path.is_file():
         return None
-    try:
-        metadata = AnomalyMetadata.model_validate(read_json(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the whole"
-        raise UserError(f"{path} is not the metadata of a training ({place}: {first['msg']}): train again.") from error
+    metadata = read_metadata(path)
     if trained_threshold(model_path, metadata) is None:
         warn(f"{path} does not know {model_path.name} (no file there has its SHA-256), so it is not used.")
         return None
     return metadata
 
 
+def read_metadata(path: Path) -> AnomalyMetadata:
+    """Read an anomaly_metadata.json. Raises UserError where it is missing or damaged."""
+    try:
+        return AnomalyMetadata.model_validate(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the whole"
+        raise UserError(f"{path} is not the metadata of a training ({place}: {first['msg']}): train again.") from error
+
+
 def trained_threshold(model_path: Path, metadata: AnomalyMetadata) -> Threshold | None:
     """The thresholds of the model file with this content, whatever its name; None where there is none."""
-    digest = _digest(model_path)
-    return next((file.threshold for file in metadata.models.values() if file.sha256 == digest), None)
+    found = digest(model_path)
+    return next((file.threshold for file in metadata.models.values() if file.sha256 == found), None)
 
 
 def decide(model_path: Path, metadata: AnomalyMetadata | None, threshold: float | None) -> Decision:
@@ -134,7 +139,7 @@ def summarise(model_path: Path, model: GridModel, metadata: AnomalyMetadata | No
     return ModelSummary(
         file=model_path.name,
         format=model.format,
-        sha256=_digest(model_path),
+        sha256=digest(model_path),
         bytes=model_path.stat().st_size,
         input_type=model.input.dtype,
         input=InputInfo(height=height, width=width, channels=channels, scaling=image_scaling),
@@ -179,7 +184,7 @@ def _with_defects(
     return results.model_copy(update={"detection": detection or trained})
 
 
-def _score(model: GridModel, images: Images) -> NDArray[np.float32]:
+def score_images(model: GridModel, images: Images) -> NDArray[np.float32]:
     """All grids, (N, rows, columns). Raises UserError for images or scores that are not finite numbers."""
     grids = np.empty((len(images), *model.output.shape[1:]), np.float32)
     for rows, batch in track(images.batches(), "Scoring test images", len(images), lambda item: len(item[1])):
@@ -208,7 +213,8 @@ def _picture(images: Images, split: Split, row: int) -> Picture:
     return pictures.picture(pixels, mask, split.proportions(row))
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """The SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

@@ -1,6 +1,5 @@
 """`fomoad test` from files to files, with a model whose scores are plain arithmetic."""
 
-import hashlib
 import json
 import shutil
 
@@ -11,7 +10,6 @@ from fomoad import cli
 from fomoad.data.writer import Sample, write_data_directory
 from fomoad.errors import UserError
 from fomoad.evaluation import evaluate
-from fomoad.metadata import AnomalyMetadata, BackboneInfo, Grid, InputInfo, ModelFile, TensorInfo, Threshold
 from tests.support import tiny_models
 
 HEIGHT, WIDTH = 40, 48
@@ -50,32 +48,7 @@ def scaled(data):
 def models(tmp_path_factory, scaled):
     """All four files and their metadata, as a training leaves them."""
     folder = tmp_path_factory.mktemp("models")
-    tiny_models.write_all(folder, HEIGHT, WIDTH, 3, scaled)
-    threshold = Threshold(suggested=THRESHOLD, method="max", max_train=THRESHOLD)
-    tensor = TensorInfo(shape=[1, HEIGHT, WIDTH, 3], dtype="float32")
-    files = {
-        name: ModelFile(
-            sha256=hashlib.sha256((folder / name).read_bytes()).hexdigest(),
-            bytes=(folder / name).stat().st_size,
-            input=tensor,
-            output=tensor,
-            threshold=threshold,
-        )
-        for name in FILES
-    }
-    metadata = AnomalyMetadata(
-        nominalThresholdScore=THRESHOLD,
-        threshold=threshold,
-        scoring_function="gmm",
-        settings={"capacity": "medium"},
-        backbone=BackboneInfo(name="squares", layers=["none"], weights="none", weights_sha256=""),
-        input=InputInfo(height=HEIGHT, width=WIDTH, channels=3, scaling="-1..1"),
-        grid=Grid(rows=5, columns=6),
-        training_images=2,
-        versions={},
-        models=files,
-    )
-    (folder / "anomaly_metadata.json").write_text(metadata.model_dump_json())
+    tiny_models.write_training(folder, HEIGHT, WIDTH, 3, scaled, THRESHOLD)
     return folder
 
 

@@ -3,12 +3,17 @@
 score[row, column] = mean of the squares of the 8 x 8 pixels under the cell, over all channels.
 """
 
+import hashlib
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
+from fomoad.inference.model import load_model
+from fomoad.metadata import AnomalyMetadata, BackboneInfo, Grid, InputInfo, ModelFile, TensorInfo, Threshold
+
 CELL = 8
+FILES = ("model.tflite", "model_quantized_int8_io.tflite", "model.onnx", "saved_model.zip")
 
 
 def expected_scores(images: np.ndarray) -> np.ndarray:
@@ -52,4 +57,36 @@ def write_all(folder: Path, height: int, width: int, channels: int, calibration:
         module.__call__,
         input_signature=module.__call__.input_signature,
         output_path=str(folder / "model.onnx"),
+    )
+
+
+def write_training(
+    folder: Path, height: int, width: int, channels: int, calibration: np.ndarray, threshold: float
+) -> None:
+    """Write all four files and their metadata, as a training leaves them."""
+    write_all(folder, height, width, channels, calibration)
+    chosen = Threshold(suggested=threshold, method="max", max_train=threshold)
+    metadata = AnomalyMetadata(
+        nominalThresholdScore=threshold,
+        threshold=chosen,
+        scoring_function="gmm",
+        settings={"capacity": "medium"},
+        backbone=BackboneInfo(name="squares", layers=["none"], weights="none", weights_sha256=""),
+        input=InputInfo(height=height, width=width, channels=channels, scaling="-1..1"),
+        grid=Grid(rows=height // CELL, columns=width // CELL),
+        training_images=2,
+        versions={},
+        models={name: _record(folder / name, chosen) for name in FILES},
+    )
+    (folder / "anomaly_metadata.json").write_text(metadata.model_dump_json())
+
+
+def _record(path: Path, threshold: Threshold) -> ModelFile:
+    model = load_model(path)
+    return ModelFile(
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        bytes=path.stat().st_size,
+        input=TensorInfo.of(model.input),
+        output=TensorInfo.of(model.output),
+        threshold=threshold,
     )
