@@ -25,6 +25,7 @@ INPUT = "input"
 NORMALISED = "normalised"
 """The name of the tensor that holds them as the weights expect them, where they are made so one by one."""
 INT8_STEPS = 255
+LOWEST_CODE = -128
 KERNEL_STEPS = 127
 MOST_BIAS_STEPS = 2.0**24
 """Biases beyond this many steps would come near the end of 32 bits, and below it nothing is lost on them."""

@@ -9,16 +9,11 @@ from typing import Any, Final
 import flatbuffers  # type: ignore[import-untyped]
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from numpy.typing import NDArray
 
 from fomoad.errors import UserError
 from fomoad.verify.tflite import FILE_IDENTIFIER, check_structure
 
 _SCHEMA_VERSION: Final = 3
-_DEQUANTIZE_VERSION: Final = 2
-"""The first that takes int8."""
-_LARGE: Final = 1024
-"""Constants below this many bytes are not worth an operation."""
 _BITS: Final = {
     "int4": 4, "int8": 8, "uint8": 8, "bool": 8, "int16": 16, "uint16": 16, "float16": 16,
     "int32": 32, "uint32": 32, "float32": 32, "int64": 64, "uint64": 64, "float64": 64,
@@ -67,7 +62,7 @@ def read_content(path: Path) -> bytes:
 
 def operations(content: bytes) -> list[Operation]:
     """List the main graph's operations in the order in which they run."""
-    model = _unpack(content)
+    model = unpack(content)
     graph = model.subgraphs[0]
     tensors = [_tensor(tensor, model) for tensor in graph.tensors]
     return [
@@ -86,7 +81,7 @@ def single_operation_models(content: bytes) -> Iterator[tuple[str, bytes]]:
     Operations of the same kind with inputs and outputs of the same types come once. Constants stay constants, so
     that a runtime meets each operation as it is in the whole model.
     """
-    model = _unpack(content)
+    model = unpack(content)
     seen = set()
     for operator in model.subgraphs[0].operators:
         used = [model.subgraphs[0].tensors[i] for i in (*operator.inputs, *operator.outputs) if i >= 0]
@@ -94,38 +89,16 @@ def single_operation_models(content: bytes) -> Iterator[tuple[str, bytes]]:
         if kind not in seen:
             seen.add(kind)
             name = _operation_name(model.operatorCodes[operator.opcodeIndex])
-            yield name, _pack(_cut_out(model, operator))
+            yield name, pack(_cut_out(model, operator))
 
 
-def store_as_int8(content: bytes, step: float) -> bytes:
-    """Store every large float32 constant that is made of -127..127 whole steps as int8: a quarter of the size.
-
-    The runtime widens each one to float32 shortly before it is used, so that results stay as they are and one
-    widened constant at a time takes memory. TensorFlow's converter has no way to ask for that.
-    """
-    model = _unpack(content)
-    graph = model.subgraphs[0]
-    chosen = [i for i, tensor in enumerate(graph.tensors) if _is_made_of_steps(model, tensor, step)]
-    buffers = {graph.tensors[index].buffer for index in chosen}
-    widened = {index: _stored_as_int8(model, index, step) for index in chosen}
-    for unused in buffers - {tensor.buffer for tensor in graph.tensors}:
-        model.buffers[unused].data = None
-    operators, done = [], set()
-    for operator in graph.operators:
-        for index in (int(i) for i in operator.inputs):
-            if index in widened and index not in done:
-                operators.append(widened[index])
-                done.add(index)
-        operators.append(operator)
-    graph.operators = operators
-    return _pack(model)
-
-
-def _unpack(content: bytes) -> Any:
+def unpack(content: bytes) -> Any:
+    """The model in a file as objects of TFLite's schema, to be rewritten."""
     return schema.ModelT.InitFromPackedBuf(content, 0)
 
 
-def _pack(model: Any) -> bytes:
+def pack(model: Any) -> bytes:
+    """The file of a model that `unpack` gave."""
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
     return bytes(builder.Output())
@@ -133,10 +106,11 @@ def _pack(model: Any) -> bytes:
 
 def _tensor(tensor: Any, model: Any) -> Tensor:
     shape = tuple(int(n) for n in tensor.shape) if tensor.shape is not None else ()
-    return Tensor(shape, _NAMES_OF_TYPES[tensor.type], _has_data(model.buffers[tensor.buffer]))
+    return Tensor(shape, _NAMES_OF_TYPES[tensor.type], has_data(model.buffers[tensor.buffer]))
 
 
-def _has_data(buffer: Any) -> bool:
+def has_data(buffer: Any) -> bool:
+    """Whether the file holds the values that lie in a buffer."""
     return buffer.data is not None and len(buffer.data) > 0
 
 
@@ -173,59 +147,13 @@ def _cut_out(model: Any, operator: Any) -> Any:
     for index in kept:
         tensor = copy.copy(original.tensors[index])
         buffer = model.buffers[tensor.buffer]
-        tensor.buffer = len(cut.buffers) if _has_data(buffer) else 0
-        if _has_data(buffer):
+        tensor.buffer = len(cut.buffers) if has_data(buffer) else 0
+        if has_data(buffer):
             cut.buffers.append(buffer)
         graph.tensors.append(tensor)
     graph.operators = [alone]
-    fed = [int(i) for i in operator.inputs if i >= 0 and not _has_data(model.buffers[original.tensors[i].buffer])]
+    fed = [int(i) for i in operator.inputs if i >= 0 and not has_data(model.buffers[original.tensors[i].buffer])]
     graph.inputs = [place[i] for i in dict.fromkeys(fed)]
     graph.outputs = alone.outputs
     cut.subgraphs = [graph]
     return cut
-
-
-def _is_made_of_steps(model: Any, tensor: Any, step: float) -> bool:
-    buffer = model.buffers[tensor.buffer]
-    if tensor.type != schema.TensorType.FLOAT32 or not _has_data(buffer) or len(buffer.data) < _LARGE:
-        return False
-    steps = _floats(buffer) / np.float32(step)
-    return bool(np.abs(steps).max() < 127.5 and np.abs(steps - np.round(steps)).max() < 1e-3)
-
-
-def _stored_as_int8(model: Any, index: int, step: float) -> Any:
-    """Move a constant to a new int8 tensor, and return the operator that fills the old one from it."""
-    graph = model.subgraphs[0]
-    wide = graph.tensors[index]
-    narrow = copy.copy(wide)
-    narrow.type = schema.TensorType.INT8
-    narrow.quantization = schema.QuantizationParametersT()
-    narrow.quantization.scale = np.array([step], np.float32)
-    narrow.quantization.zeroPoint = np.array([0], np.int64)
-    narrow.buffer = len(model.buffers)
-    buffer = schema.BufferT()
-    buffer.data = np.round(_floats(model.buffers[wide.buffer]) / np.float32(step)).astype(np.int8).view(np.uint8)
-    model.buffers.append(buffer)
-    wide.buffer = 0
-    graph.tensors.append(narrow)
-    operator = schema.OperatorT()
-    operator.opcodeIndex = _dequantize_code(model)
-    operator.inputs, operator.outputs = [len(graph.tensors) - 1], [index]
-    return operator
-
-
-def _floats(buffer: Any) -> NDArray[np.float32]:
-    return np.asarray(buffer.data, np.uint8).view(np.float32)
-
-
-def _dequantize_code(model: Any) -> int:
-    """The place of DEQUANTIZE in the model's list of operations, where it is added if need be."""
-    wanted = schema.BuiltinOperator.DEQUANTIZE
-    for place, code in enumerate(model.operatorCodes):
-        if max(code.builtinCode, code.deprecatedBuiltinCode) == wanted:
-            return place
-    code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = wanted
-    code.version = _DEQUANTIZE_VERSION
-    model.operatorCodes.append(code)
-    return len(model.operatorCodes) - 1

@@ -1,9 +1,10 @@
 """Images to a grid of feature vectors: backbone layers brought to one grid, joined and pooled."""
 
 from dataclasses import dataclass
-from typing import Final
 
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from fomoad.backbones import graph
 from fomoad.backbones.graph import Network, Ranges
@@ -19,9 +20,14 @@ class Pooling:
 
 STOCK_POOLING = Pooling(size=3, stride=2)
 """The pooling of Edge Impulse's GMM block: a grid of (side / 8) / 2 - 1 cells a side."""
-_INTO_FLOAT: Final = 0.5
-"""A factor that the converter to TFLite can only apply in float32: else it would resize and pool in int8, and round
-the results again."""
+
+
+@dataclass(frozen=True)
+class Units:
+    """What int8 codes of D features stand for: value = `scale` * (code - `zero`), both (D,)."""
+
+    scale: NDArray[np.float32]
+    zero: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -38,14 +44,32 @@ class Features:
 
     def graph(self, images: tf.Tensor, ranges: Ranges | None = None) -> tf.Tensor:
         """Features (N, rows, columns, D) of images (N, height, width, channels), as TensorFlow operations."""
-        outputs = graph.run(self.network, images, ranges)
+        if ranges is None:
+            return self._joined(graph.run(self.network, images))
+        codes, units = self.codes(images, ranges)
+        return (codes - units.zero) * units.scale
+
+    def codes(self, images: tf.Tensor, ranges: Ranges) -> tuple[tf.Tensor, Units]:
+        """The same features in the codes of the int8 network's outputs, resized and pooled in float32.
+
+        The converter to TFLite can make them in float32 only: else it would resize and pool in int8, and round the
+        results again. `fomoad.export.widening` then takes away what this adds to them.
+        """
+        outputs, scales, zeros = graph.run(self.network, images, ranges), [], []
+        for name, output in outputs.items():
+            low, high = ranges[name]
+            scale = np.float32((high - low) / graph.INT8_STEPS)
+            zero = np.float32(np.round(graph.LOWEST_CODE - low / scale))
+            outputs[name] = output * (1 / scale) + zero
+            scales.append(np.full(output.shape[-1], scale))
+            zeros.append(np.full(output.shape[-1], zero))
+        return self._joined(outputs), Units(np.concatenate(scales), np.concatenate(zeros))
+
+    def _joined(self, outputs: dict[str, tf.Tensor]) -> tf.Tensor:
         rows, columns = outputs[self.grid_of].shape[1:3]
-        if ranges is not None:
-            outputs = {name: output * _INTO_FLOAT for name, output in outputs.items()}
         # Each is pooled before they are joined: on a large grid, they would take most of a microcontroller's memory.
         pooled = [self._pool(_resize(outputs[name], rows, columns)) for name in self.network.outputs]
-        features = pooled[0] if len(pooled) == 1 else tf.concat(pooled, axis=-1)
-        return features if ranges is None else features * (1 / _INTO_FLOAT)
+        return pooled[0] if len(pooled) == 1 else tf.concat(pooled, axis=-1)
 
     def _pool(self, features: tf.Tensor) -> tf.Tensor:
         if self.pooling.size == 1 and self.pooling.stride == 1:

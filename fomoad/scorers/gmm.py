@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from fomoad.scorers.standardisation import Standardisation
-from fomoad.scorers.steps import in_steps, step_of
+from fomoad.scorers.steps import in_steps
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -47,10 +47,9 @@ class GmmScorer:
         """How many components there are."""
         return len(self.weights)
 
-    @property
-    def constant_steps(self) -> tuple[float, ...]:
-        """The sizes of the steps that the graph's large constants are made of, where they are rounded for int8."""
-        return step_of(self.standardise.whitening_matrix), step_of(self.means)
+    def of_codes(self, scale: Array, zero: Array) -> "GmmScorer":
+        """The scorer of codes (..., D) in place of the features `scale` * (code - `zero`), both (D,)."""
+        return replace(self, standardise=self.standardise.of_codes(scale, zero))
 
     def rounded(self) -> "GmmScorer":
         """The scorer whose whitening matrix and means are rounded to whole steps, 127 to the largest, for int8."""

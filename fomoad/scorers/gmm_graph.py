@@ -4,22 +4,23 @@ import numpy as np
 import tensorflow as tf
 
 from fomoad.scorers.gmm import GmmScorer
-from fomoad.scorers.standardisation_graph import products, standardise
+from fomoad.scorers.standardisation_graph import highest, products, standardise, weighted_sum
+from fomoad.scorers.steps import step_of
 
 
 def graph(scorer: GmmScorer, features: tf.Tensor) -> tf.Tensor:
     """Scores (N, R, C) of features (N, R, C, D).
 
-    Only operations that TFLite Micro has. The log-sum-exp subtracts the largest exponent first, so that
-    nothing overflows.
+    Only operations that TFLite Micro has, in the forms that take it the least time. The log-sum-exp subtracts the
+    largest exponent first, so that nothing overflows.
     """
     scaled = standardise(scorer.standardise, features)
-    # A sum as a convolution: on a grid of one cell, the ONNX converter takes a reduction's axis for another.
-    ones = tf.ones((1, 1, scaled.shape[-1], 1))
-    own = tf.nn.conv2d(tf.square(scaled), ones, 1, "VALID")
-    precisions, constants = tf.constant(1 / scorer.variances), tf.constant(scorer.exponent_constants(), tf.float32)
-    exponents = (products(scaled, scorer.means.T) - own * np.float32(0.5)) * precisions + constants
-    largest = tf.reduce_max(exponents, axis=-1, keepdims=True)
-    summed = tf.reduce_sum(tf.exp(exponents - largest), axis=-1)
-    log_likelihood = tf.squeeze(largest, axis=-1) + tf.math.log(summed)
-    return tf.nn.relu((scorer.mean - log_likelihood) * np.float32(1 / scorer.deviation))
+    step = step_of(scorer.means)
+    own = weighted_sum(tf.square(scaled), -0.5 / step)
+    precisions, constants = tf.constant(step / scorer.variances), tf.constant(scorer.exponent_constants(), tf.float32)
+    exponents = (products(scaled, scorer.means.T / step) + own) * precisions + constants
+    largest = highest(exponents)
+    summed = weighted_sum(tf.exp(exponents + largest * np.float32(-1)), 1.0)
+    log_likelihood = largest + tf.math.log(summed)
+    scores = log_likelihood * np.float32(-1 / scorer.deviation) + np.float32(scorer.mean / scorer.deviation)
+    return tf.squeeze(tf.nn.relu(scores), axis=-1)

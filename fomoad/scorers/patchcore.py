@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fomoad.coreset.neighbourhoods import FEW, Neighbourhoods
 from fomoad.scorers.standardisation import Standardisation
-from fomoad.scorers.steps import in_steps, step_of
+from fomoad.scorers.steps import in_steps
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -50,13 +50,9 @@ class PatchCoreScorer:
         """How many entries the memory bank has."""
         return len(self.bank)
 
-    @property
-    def constant_steps(self) -> tuple[float, ...]:
-        """The sizes of the steps that the graph's large constants are made of, where they are rounded for int8.
-
-        The graph's kernels hold -2 times the bank.
-        """
-        return step_of(self.standardise.whitening_matrix), 2 * step_of(self.bank)
+    def of_codes(self, scale: Array, zero: Array) -> "PatchCoreScorer":
+        """The scorer of codes (..., D) in place of the features `scale` * (code - `zero`), both (D,)."""
+        return replace(self, standardise=self.standardise.of_codes(scale, zero))
 
     def rounded(self) -> "PatchCoreScorer":
         """The scorer whose whitening matrix and bank are rounded to whole steps, 127 to the largest, for int8."""

@@ -16,16 +16,16 @@ class Scorer(Protocol):
     """A fitted scoring function: the same computation twice, scores never below 0.
 
     The NumPy half needs no TensorFlow. The graph half lies in a module of its own beside it, imported on use.
-    Large constants of an int8 model's graph are made of whole steps of one of the sizes `constant_steps`.
+    The large constants of a graph are matrices of whole numbers where the scorer was fitted on int8 features: an int8
+    model holds each value in a byte.
     """
 
     @property
     def size(self) -> int:
         """How many mixture components or memory bank entries there are."""
 
-    @property
-    def constant_steps(self) -> tuple[float, ...]:
-        """Sizes of steps."""
+    def of_codes(self, scale: Array, zero: Array) -> "Scorer":
+        """The scorer of codes (..., D) in place of the features `scale` * (code - `zero`), both (D,)."""
 
     def rounded(self) -> Self:
         """The scorer whose large constants are rounded to whole steps."""

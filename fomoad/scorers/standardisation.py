@@ -78,6 +78,10 @@ class Standardisation:
         whitened: Array = self._scaled_at(positions, features) @ self.whitening_matrix
         return whitened
 
+    def of_codes(self, scale: Array, zero: Array) -> "Standardisation":
+        """The same of codes (..., D) in place of the features `scale` * (code - `zero`), both (D,)."""
+        return replace(self, gain=self.gain * scale, offset=self.offset - self.gain * scale * zero)
+
     def rounded(self) -> "Standardisation":
         """The standardisation whose `whitening_matrix` is rounded to whole steps, for int8."""
         return replace(self, whitening_matrix=in_steps(self.whitening_matrix))

@@ -26,7 +26,11 @@ class Detector:
 
     def graph(self, images: tf.Tensor) -> tf.Tensor:
         """Anomaly maps (N, rows, columns) of images (N, height, width, channels)."""
-        scores = self.scorer.graph(self.features.graph(images, self.ranges))
+        if self.ranges is None:
+            scores = self.scorer.graph(self.features.graph(images))
+        else:
+            codes, units = self.features.codes(images, self.ranges)
+            scores = self.scorer.of_codes(units.scale, units.zero).graph(codes)
         if self.divisor != 1.0:
             scores = scores * np.float32(1 / self.divisor)
         if self.highest_score is not None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fomoad.backbones.graph import INT8_STEPS, Network, Ranges
 from fomoad.data import scaling
 from fomoad.data.dataset import Images
-from fomoad.export import tflite, tflite_file
+from fomoad.export import tflite, widening
 from fomoad.export.trace import Exported
 from fomoad.features.pooling import Features
 from fomoad.inference.runtimes import load_tflite
@@ -89,9 +89,7 @@ def int8_content(
     detector = Detector(features, scorer, divisor, ranges, highest_score)
     with step(f"Converting to {tflite.INT8_FILE}"):
         content = tflite.convert_int8(Exported(detector.graph, image_shape))
-        for constant_step in scorer.constant_steps:
-            content = tflite_file.store_as_int8(content, constant_step)
-    return content
+        return widening.store_as_int8(widening.read_codes_by_cast(content))
 
 
 def own_threshold(settings: TrainSettings, float_fit: Fit, fit: Fit) -> float:

@@ -194,7 +194,7 @@ def test_damaged_compression_is_a_user_error(folder: Path, tmp_path: Path) -> No
 def _changed(folder: Path, name: str, change: Any) -> bytes:
     model = schema.ModelT.InitFromPackedBuf((folder / name).read_bytes(), 0)
     change(model)
-    return tflite_file._pack(model)
+    return tflite_file.pack(model)
 
 
 def _scale(value: float) -> Any:

@@ -22,6 +22,7 @@ from fomoad.features.extractor import extractor
 from fomoad.features.store import FeatureSource
 from fomoad.inference.model import load_model
 from fomoad.metadata import AnomalyMetadata
+from fomoad.scorers.steps import step_of
 from fomoad.settings import TrainSettings
 from fomoad.training import fitters
 from fomoad.training.detector import Detector
@@ -103,7 +104,7 @@ def test_a_bank_can_be_made_of_another_fit_s_patches(tmp_path: Path) -> None:
     again = fitter.refit(thrice, sample_ids, first)
     cells = 3 * extract(images.rows(slice(0, 12))).reshape(-1, 64)[first.patches]
     expected = again.scorer.standardise.at(first.patches % 16, cells)
-    np.testing.assert_allclose(again.scorer.bank, expected, atol=again.scorer.constant_steps[-1] / 4 + 1e-4)
+    np.testing.assert_allclose(again.scorer.bank, expected, atol=step_of(again.scorer.bank) / 2 + 1e-4)
     np.testing.assert_array_equal(again.scorer.samples, first.scorer.samples)
     np.testing.assert_allclose(again.held_out_scores, first.held_out_scores, rtol=0.05)
 
