@@ -3,7 +3,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: demo test test-container audit sbom lint format clean
+COVERAGE := 80
+
+.PHONY: demo test test-pythons test-container audit sbom lint format clean
 
 demo: $(VENV)/run
 	$(BIN)/fomoad sample-data $(DEMO)/data
@@ -15,8 +17,13 @@ demo: $(VENV)/run
 	@echo "Report of the float32 model:     $(DEMO)/report/report.html"
 	@echo "Report of the int8 model:        $(DEMO)/report-int8/report.html"
 
+# Fails below COVERAGE percent of lines and branches; what runs in processes of its own is not counted.
 test: $(VENV)/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE)
+
+# Python 3.10, 3.11 and 3.12, those of pyenv where it has them.
+test-pythons: $(VENV)/dev
+	PATH="$(subst $(eval) ,:,$(wildcard $(HOME)/.pyenv/versions/3.1[012]*/bin)):$$PATH" $(BIN)/nox
 
 # Needs a Docker engine; FOMOAD_TEST_KILLS and FOMOAD_TEST_IMAGES make it more or less thorough.
 test-container: $(VENV)/dev

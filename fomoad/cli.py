@@ -12,6 +12,7 @@ from fomoad import progress
 from fomoad.commands import (
     calibrate,
     compare,
+    doctor,
     import_images,
     monitor,
     predict,
@@ -60,6 +61,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "sign": sign,
     "import": import_images,
     "sample-data": sample_data,
+    "doctor": doctor,
 }
 IGNORE_UNKNOWN: Final = ("train",)
 """Commands that name arguments that they do not know in the log and pass over them, as the contract asks."""

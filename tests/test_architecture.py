@@ -7,14 +7,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "machine", "pages", "progress", "signals"}),
-    frozenset({"locking", "signing", "verify"}),
+    frozenset({"extras", "locking", "signing", "verify"}),
     frozenset({"coreset", "data", "export", "state_file"}),
     frozenset({"backbones", "defects", "device", "inference", "scorers", "settings"}),
     frozenset({"features", "metadata", "metrics", "parameters", "quantization"}),
-    frozenset({"detection"}),
-    frozenset({"evaluation", "maintenance", "training"}),
+    frozenset({"detection", "prediction"}),
+    frozenset({"doctor", "evaluation", "maintenance", "training"}),
     frozenset({"search"}),
-    frozenset({"commands"}),
+    frozenset({"api", "commands"}),
     frozenset({"cli"}),
     frozenset({"__main__"}),
 )

@@ -28,7 +28,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
-    from fomoad import parameters
+    from fomoad import extras, parameters
     from fomoad.training.train import train
 
     resolved = parameters.resolve(arguments)
@@ -38,4 +38,5 @@ def run(arguments: argparse.Namespace) -> None:
     for name in ("data_directory", "out_directory"):
         if getattr(arguments, name) is None:
             raise UserError(f"The argument --{name.replace('_', '-')} is required; see fomoad train --help.")
+    extras.require("train", "fomoad train")
     train(resolved, arguments.data_directory, arguments.out_directory, arguments.info_file, arguments.work_directory)

@@ -3,10 +3,10 @@
 Nothing is taken on trust: every shape and type is checked, and whatever is wrong is a UserError that says where.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fomoad.data import scaling
 from fomoad.data.info_file import Info
 from fomoad.data.label_file import read_labels, read_row_list
-from fomoad.data.npy_file import ArrayFile, open_array
+from fomoad.data.npy_file import ArrayFile, ArrayInMemory, Rows, open_array
 from fomoad.errors import UserError
 
 SplitName = Literal["train", "test"]
@@ -32,7 +32,7 @@ IMAGE_TYPES: Final = ("uint8", "float16", "float32", "float64")
 class Images:
     """Images of one split, as the model wants them: float32 (n, height, width, channels) in `scaling`."""
 
-    array: ArrayFile
+    array: Rows
     shape: tuple[int, int, int]
     scaling: str
 
@@ -112,6 +112,24 @@ def open_split(directory: Path, name: SplitName, image_scaling: str, info: Info)
     return Split(images, labels or [None] * count, ids, names, masks, info.resize, sizes)
 
 
+def images_in_memory(array: NDArray[Any], image_scaling: str) -> Images:
+    """Images of an array: uint8 pixels, or values of the given scaling. Raises UserError for any other array."""
+    return _images(ArrayInMemory(array), array.dtype, array.shape, image_scaling)
+
+
+def split_in_memory(array: NDArray[Any], image_scaling: str, ids: Sequence[str] | None = None) -> Split:
+    """Training images of an array; without sample ids each image is a sample of its own.
+
+    Raises UserError for an array that is no list of images, and for ids that are not as many.
+    """
+    images = images_in_memory(array, image_scaling)
+    count = len(images)
+    if ids is not None and len(ids) != count:
+        raise UserError(f"There are {len(ids)} sample ids for {count} images: give one for each image.")
+    names = [str(row + 1) for row in range(count)] if ids is None else list(map(str, ids))
+    return Split(images, [None] * count, names, [None] * count, None)
+
+
 def check_values(images: Images, rows: slice, values: NDArray[np.float32]) -> tuple[float, float]:
     """Check one batch of images and return its lowest and highest value.
 
@@ -155,23 +173,28 @@ def _open_images(directory: Path, name: SplitName, image_scaling: str, info: Inf
         if name == "test":
             return None
         raise UserError(f"{path} holds no image: training needs at least 2 images of good parts.")
-    if array.dtype.name not in IMAGE_TYPES:
-        raise UserError(
-            f"{path} holds {array.dtype}, not images: write it as float32 (taken: {', '.join(IMAGE_TYPES)})."
-        )
     shape = array.shape[1:]
-    if len(shape) == 1:
+    if array.dtype.name in IMAGE_TYPES and len(shape) == 1:
         shape = _shape_of_flat(path, shape[0], info)
-    if len(shape) != 3 or shape[2] not in scaling.CHANNEL_COUNTS:
+    return _images(array, array.dtype, (*array.shape[:1], *shape), image_scaling)
+
+
+def _images(array: Rows, dtype: np.dtype[Any], shape: tuple[int, ...], image_scaling: str) -> Images:
+    """Check the type and the shape (images, height, width, channels). Raises UserError where they are no images'."""
+    if dtype.name not in IMAGE_TYPES:
         raise UserError(
-            f"{path} has the shape {array.shape}, which is not a list of images: it must be "
+            f"{array.path} holds {dtype}, not images: write it as float32 (taken: {', '.join(IMAGE_TYPES)})."
+        )
+    if len(shape) != 4 or shape[3] not in scaling.CHANNEL_COUNTS:
+        raise UserError(
+            f"{array.path} has the shape {shape}, which is not a list of images: it must be "
             "(images, height, width, channels) with 1 or 3 channels."
         )
-    if min(shape[:2]) < MIN_SIDE:
+    if min(shape[1:3]) < MIN_SIDE:
         raise UserError(
-            f"{path} holds images of {shape[0]} x {shape[1]} pixels: at least {MIN_SIDE} a side are needed."
+            f"{array.path} holds images of {shape[1]} x {shape[2]} pixels: at least {MIN_SIDE} a side are needed."
         )
-    return Images(array, (shape[0], shape[1], shape[2]), image_scaling)
+    return Images(array, (shape[1], shape[2], shape[3]), image_scaling)
 
 
 def _shape_of_flat(path: Path, values: int, info: Info) -> tuple[int, ...]:

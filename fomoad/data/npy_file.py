@@ -4,12 +4,39 @@ import contextlib
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fomoad.errors import UserError
+
+
+class Rows(Protocol):
+    """An array that is read row by row. `path` names it in messages."""
+
+    @property
+    def path(self) -> Path | str: ...
+
+    def __len__(self) -> int: ...
+
+    def rows(self, rows: slice | NDArray[np.int64]) -> NDArray[Any]:
+        """Some rows, in the array's own type."""
+
+
+@dataclass(frozen=True)
+class ArrayInMemory:
+    """An array that somebody gave, with the face of a file of it."""
+
+    array: NDArray[Any]
+    path: str = "The array"
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def rows(self, rows: slice | NDArray[np.int64]) -> NDArray[Any]:
+        """Some rows, in the array's own type."""
+        return np.asarray(self.array[rows])
 
 
 @dataclass(frozen=True)

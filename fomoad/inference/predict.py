@@ -48,6 +48,13 @@ class Detector:
     def channels(self) -> int:
         return self.model.input.shape[3]
 
+    def read(self, path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
+        """Read an image file for this model. Raises UserError where that cannot be done."""
+        image = read_image(path, self.channels, max_pixels)
+        if reduction(image) > 1 and self.resize == "crop":
+            raise UserError(f"The image {path} is too large to be cut out of: raise --max-pixels.")
+        return image
+
     def grid(self, image: Image.Image) -> tuple[NDArray[np.float32], Fit]:
         """Return the score grid (rows, columns) of an image in mode L or RGB, and how it was fitted."""
         _, height, width, _ = self.model.input.shape
@@ -95,9 +102,7 @@ def run(detector: Detector, images: Sequence[str], outputs: Outputs) -> None:
 
 def _predict(detector: Detector, path: Path, overlay_name: Path, outputs: Outputs, entry: dict[str, Any]) -> None:
     """Score one image, add what there is to say to its entry, and write its files."""
-    image = read_image(path, detector.channels, outputs.max_pixels)
-    if reduction(image) > 1 and detector.resize == "crop":
-        raise UserError(f"The image {path} is too large to be cut out of: raise --max-pixels.")
+    image = detector.read(path, outputs.max_pixels)
     grid, geometry = detector.grid(image)
     entry |= describe(grid, detector.threshold, geometry, reduction(image))
     if outputs.grids:

@@ -38,7 +38,7 @@ def load_tflite(content: bytes, name: str, batch: int = 1) -> GridModel:
         raise UserError(f"{name} is not a TFLite model: its content is of another kind or damaged.")
     interpreter_class = _tflite_interpreter_class()
     try:
-        interpreter = interpreter_class(model_content=content, num_threads=_threads())
+        interpreter = interpreter_class(model_content=content, num_threads=model_threads())
         if batch > 1:
             [image] = interpreter.get_input_details()
             interpreter.resize_tensor_input(image["index"], (batch, *image["shape"][1:]))
@@ -83,9 +83,9 @@ def _load_onnx(content: bytes, name: str) -> GridModel:
     try:
         import onnxruntime
     except ImportError as error:
-        raise UserError("An .onnx file needs ONNX Runtime: pip install onnxruntime.") from error
+        raise UserError("An .onnx file needs ONNX Runtime: pip install 'fomoad[onnx]'.") from error
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = _threads()
+    options.intra_op_num_threads = model_threads()
     options.log_severity_level = 4
     options.add_session_config_entry("session.load_model_format", "ONNX")
     try:
@@ -107,7 +107,7 @@ def _load_saved_model(content: bytes, name: str) -> GridModel:
     try:
         tf = _tensorflow()
     except ImportError as error:
-        raise UserError("A SavedModel needs TensorFlow: pip install it, or use model.tflite.") from error
+        raise UserError("A SavedModel needs TensorFlow: pip install 'fomoad[train]', or use model.tflite.") from error
     with tempfile.TemporaryDirectory(prefix="fomoad-") as folder:
         for path, data in saved_model.read(content, name).items():
             file = Path(folder, path)
@@ -138,7 +138,8 @@ def _tensorflow() -> Any:
     return tensorflow
 
 
-def _threads() -> int:
+def model_threads() -> int:
+    """How many threads a model is run with."""
     return min(MOST_THREADS, processors())
 
 

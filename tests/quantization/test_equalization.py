@@ -38,7 +38,8 @@ def _switched_off() -> Network:
 
 
 def _kernel(exact: Network, name: str) -> Any:
-    return next(node.kernel for node in exact.nodes if node.name == name)
+    nodes: Any = exact.nodes
+    return next(node.kernel for node in nodes if node.name == name)
 
 
 def test_vanished_channels_go_and_leave_everything_as_it_was() -> None:

@@ -7,6 +7,7 @@ holds it.
 import sys
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
+from typing import Any
 
 LICENCE_FILES = ("license", "licence", "copying", "notice", "thirdpartynotices", "third_party")
 LONGEST = 60
@@ -30,13 +31,12 @@ def main() -> None:
 
 def licence(package: Distribution) -> str:
     """A package's licence as its metadata says: the expression, the short field, or the classifiers."""
-    stated = package.metadata.get("License-Expression") or package.metadata.get("License") or ""
+    fields: Any = package.metadata  # a message, whose types name only some of its methods
+    stated = fields.get("License-Expression") or fields.get("License") or ""
     if stated and len(stated) < LONGEST and "\n" not in stated:
         return stated
     classifiers = [
-        text.rsplit(" :: ", 1)[-1]
-        for text in package.metadata.get_all("Classifier") or ()
-        if text.startswith("License")
+        text.rsplit(" :: ", 1)[-1] for text in fields.get_all("Classifier") or () if text.startswith("License")
     ]
     return ", ".join(classifiers) or "see its licence text"
 
