@@ -148,7 +148,7 @@ def promise(name: str, settings: TrainSettings, images: Labelled, splits: int) -
         shares, expected, inside = (np.array(column) for column in zip(*values, strict=True))
         print(
             f"| {name} | {file} | {size} | {rule} | {expected.mean():.1%} | {shares.mean():.1%} | "
-            f"{shares.min():.1%}, {shares.max():.1%} | {inside.mean():.0%} |",
+            f"{shares.min():.1%}, {shares.max():.1%} | {inside.mean():.0%} |",  # type: ignore[attr-defined]
             flush=True,
         )
 
