@@ -82,7 +82,7 @@ def _stated_licence(name: str, version: str) -> str:
         return ""
     if stated["Version"] != version:
         return ""
-    text = str(stated.get("License-Expression") or stated.get("License") or "")
+    text = str(stated.get("License-Expression") or stated.get("License") or "")  # type: ignore[attr-defined]
     return text if len(text) < LONGEST_LICENCE and "\n" not in text else ""
 
 
