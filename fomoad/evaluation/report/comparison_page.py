@@ -5,13 +5,12 @@ import io
 from typing import Any, Final
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 from PIL import Image
 
-from fomoad.evaluation.report import asset, content_hash
+from fomoad.evaluation.report import PACKAGE
 from fomoad.evaluation.results import Results
 from fomoad.inference.colormap import colours
+from fomoad.pages.render import render as page
 
 MOST_SHOWN: Final = 200
 """Changed images that the page shows; comparison.json names all."""
@@ -39,20 +38,14 @@ def render(comparison: dict[str, Any], first: Results, second: Results) -> str:
             shown = [image | {"maps": [_map(each, image["row"]) for each in (first, second)]} for image in mine[:left]]
             groups.append({"title": title, "count": len(mine), "images": shown})
             left -= len(shown)
-    style = asset("page.css")
-    environment = Environment(
-        loader=PackageLoader("fomoad.evaluation.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("comparison.html.jinja").render(
+    return page(
+        PACKAGE,
+        "comparison.html.jinja",
+        ["page.css"],
+        [],
         comparison=comparison,
         models=[("A", first), ("B", second)],
         groups=groups,
-        style=Markup(style),
-        style_hash=content_hash(style),
     )
 
 
