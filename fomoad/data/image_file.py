@@ -40,8 +40,11 @@ _PLUGINS: Final = (
     TiffImagePlugin.TiffImageFile,
     WebPImagePlugin.WebPImageFile,
 )
-MOST_MASK_VALUES: Final = 16
-"""Masks have 2 values, or one for each kind of defect; even a photo of a blank wall has more."""
+MAX_GREY: Final = 255
+MASK_MARGIN: Final = 30
+MASK_SHARE: Final = 0.97
+"""Masks with smooth edges have hundreds of values, but of the magnetic tiles' 1344 each has 99 % of its pixels within
+MASK_MARGIN of black or white, and of their photos none has more than 53 %."""
 _FORMATS: Final = ("BMP", "GIF", "JPEG", "PNG", "PPM", *(str(plugin.format) for plugin in _PLUGINS))
 """What Pillow may take a file for, whatever its name: others run programs (EPS) or are no photos."""
 _LARGEST_REDUCTION: Final = 8
@@ -153,12 +156,14 @@ def read_mask(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
     return Image.fromarray(np.where(values > values.max() / 2, 255, 0).astype(np.uint8))
 
 
-def has_few_values(path: Path) -> bool:
-    """Whether an image file holds a mask rather than a photo: at most MOST_MASK_VALUES different colours."""
+def looks_like_mask(path: Path) -> bool:
+    """Whether an image file holds a mask rather than a photo: nearly all of it is nearly black or white."""
     try:
-        return _open(path, MAX_PIXELS).getcolors(MOST_MASK_VALUES) is not None
-    except UserError:
+        grey = np.asarray(_open(path, MAX_PIXELS).convert("L"))
+    except (UserError, ValueError):
         return False
+    extreme = (grey < MASK_MARGIN) | (grey > MAX_GREY - MASK_MARGIN)
+    return float(extreme.mean()) >= MASK_SHARE
 
 
 def pixels(image: Image.Image) -> NDArray[np.uint8]:

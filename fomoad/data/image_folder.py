@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from fomoad.data.groups import group_of
-from fomoad.data.image_file import SUFFIXES, has_few_values
+from fomoad.data.image_file import SUFFIXES, looks_like_mask
 from fomoad.data.label_names import LabelNames
 from fomoad.data.walk import files_below, is_hidden
 from fomoad.errors import UserError
@@ -164,16 +164,16 @@ def _is_in_mask_folder(path: Path, root: Path) -> bool:
 
 
 def masks_beside(images: Iterable[Path]) -> set[Path]:
-    """Return which images are masks of photos: of the same name, but .png beside .jpg, and of few values.
+    """Return which images are masks of photos: of the same name, but .png beside .jpg, and black and white.
 
-    The original magnetic-tile data set is laid out so. A photo that was saved twice has many values in both files.
+    The original magnetic-tile data set is laid out so. A photo that was saved twice is grey in both files.
     """
     paths = set(images)
     photos = {path.with_suffix("") for path in paths if path.suffix.lower() in PHOTO_SUFFIXES}
     return {
         path
         for path in paths
-        if path.suffix.lower() == MASK_SUFFIX and path.with_suffix("") in photos and has_few_values(path)
+        if path.suffix.lower() == MASK_SUFFIX and path.with_suffix("") in photos and looks_like_mask(path)
     }
 
 

@@ -34,14 +34,16 @@ _USER_OBJECTS: Final = frozenset({"_generic_user_object", "signature_map"})
 
 CALLS: Final = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 _OPERATIONS: Final = """
-    Abs Add AddN AddV2 ArgMax ArgMin AvgPool BatchMatMulV2 BiasAdd BroadcastTo Cast Ceil ConcatV2 Const Conv2D
-    Conv2DBackpropInput DepthToSpace DepthwiseConv2dNative Einsum Elu Equal Exp ExpandDims FakeQuantWithMinMaxVars
-    FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVarsPerChannel Floor FusedBatchNormV3 GatherV2 Greater GreaterEqual
-    Identity IdentityN LeakyRelu Less LessEqual Log LogSoftmax LogicalAnd LogicalNot LogicalOr MatMul Max MaxPool
-    Maximum Mean Min Minimum MirrorPad Mul Neg NoOp NotEqual Pack Pad PadV2 Placeholder Pow Prod RealDiv Reciprocal
-    Relu Relu6 Reshape ResizeBilinear ResizeNearestNeighbor Round Rsqrt Select SelectV2 Shape Sigmoid Sign Slice
-    Softmax Softplus SpaceToDepth Split SplitV Sqrt Square SquaredDifference Squeeze StopGradient StridedSlice Sub
-    Sum Tanh Tile TopKV2 Transpose Unpack ZerosLike
+    Abs Add AddN AddV2 All Any ArgMax ArgMin Atan2 AvgPool BatchMatMul BatchMatMulV2 BatchToSpaceND BiasAdd
+    BroadcastTo Cast Ceil ClipByValue ConcatV2 Const Conv2D Conv2DBackpropInput Cos Cumsum DepthToSpace
+    DepthwiseConv2dNative DivNoNan Einsum Elu Equal Erf Exp ExpandDims FakeQuantWithMinMaxArgs
+    FakeQuantWithMinMaxVars FakeQuantWithMinMaxVarsPerChannel Fill Floor FloorDiv FloorMod FusedBatchNormV3 GatherNd
+    GatherV2 Greater GreaterEqual Identity IdentityN Inv LeakyRelu Less LessEqual Log LogSoftmax LogicalAnd
+    LogicalNot LogicalOr LogicalXor MatMul Max MaxPool Maximum Mean Min Minimum MirrorPad Mul Neg NoOp NotEqual
+    OneHot OnesLike Pack Pad PadV2 Placeholder Pow Prod Range Rank RealDiv Reciprocal Relu Relu6 Reshape
+    ResizeBilinear ResizeNearestNeighbor ReverseV2 Rint Round Rsqrt Select SelectV2 Selu Shape Sigmoid Sign Sin Size
+    Slice Softmax Softplus SpaceToBatchND SpaceToDepth Split SplitV Sqrt Square SquaredDifference Squeeze
+    StopGradient StridedSlice Sub Sum Tanh Tile TopKV2 Transpose Unpack ZerosLike
 """
 ALLOWED: Final = CALLS | frozenset(_OPERATIONS.split())
 """Operations that only compute outputs from inputs: no files, no network, no state, no code of others."""

@@ -85,7 +85,9 @@ ALLOWED: Final = {
     88: "UNPACK", 89: "REDUCE_MIN", 92: "SQUARE", 93: "ZEROS_LIKE", 97: "RESIZE_NEAREST_NEIGHBOR", 98: "LEAKY_RELU",
     99: "SQUARED_DIFFERENCE", 100: "MIRROR_PAD", 101: "ABS", 102: "SPLIT_V", 104: "CEIL", 106: "ADD_N", 108: "COS",
     111: "ELU", 114: "QUANTIZE", 116: "ROUND", 117: "HARD_SWISH", 123: "SELECT_V2", 126: "BATCH_MATMUL",
-    128: "CUMSUM", 130: "BROADCAST_TO", 150: "GELU", 152: "RELU_0_TO_1", 156: "ATAN2", 158: "SIGN",
+    85: "ONE_HOT", 90: "FLOOR_DIV", 91: "REDUCE_ANY", 94: "FILL", 95: "FLOOR_MOD", 96: "RANGE", 105: "REVERSE_V2",
+    107: "GATHER_ND", 110: "RANK", 128: "CUMSUM", 140: "REDUCE_ALL",
+    130: "BROADCAST_TO", 150: "GELU", 152: "RELU_0_TO_1", 156: "ATAN2", 158: "SIGN",
 }  # fmt: skip
 """Operations that only compute outputs from inputs: no control flow, no state, no resources, no code of others."""
 
