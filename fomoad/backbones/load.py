@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from fomoad.backbones import graph
 from fomoad.backbones.architectures import ARCHITECTURES, Architecture
 from fomoad.backbones.graph import Network
+from fomoad.backbones.keras_reader import read_keras
 from fomoad.backbones.weights import Weights
 from fomoad.data import scaling
 from fomoad.data.scaling import Affine
@@ -41,7 +41,7 @@ def cut(
     """Fold a Keras model of an architecture into a network that ends at `layers`."""
     channels = input_shape[2]
     source = scaling.affine(input_scaling, channels)
-    return graph.fold(model, layers, _between(source, scaling.affine(architecture.expects, 3)), channels)
+    return read_keras(model, layers, _between(source, scaling.affine(architecture.expects, 3)), channels)
 
 
 def load_into(model: Any, path: Path) -> None:

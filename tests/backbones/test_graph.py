@@ -8,6 +8,7 @@ import pytest
 
 from fomoad.backbones import graph, load
 from fomoad.backbones.architectures import ARCHITECTURES
+from fomoad.backbones.keras_reader import read_keras
 from fomoad.data import scaling
 
 
@@ -82,10 +83,10 @@ def test_unknown_layers_are_named() -> None:
     model = keras.Model(inputs, keras.layers.Conv2DTranspose(2, 3, name="upwards")(inputs))
     constants = scaling.affine("-1..1", 3)
     with pytest.raises(ValueError, match="upwards"):
-        graph.fold(model, ["upwards"], constants, 3)
+        read_keras(model, ["upwards"], constants, 3)
     model = keras.Model(inputs, keras.layers.Conv2D(2, 3, name="convolution")(inputs))
     with pytest.raises(ValueError, match="elsewhere"):
-        graph.fold(model, ["elsewhere"], constants, 3)
+        read_keras(model, ["elsewhere"], constants, 3)
 
 
 def test_rounding_keeps_tensors_near_the_float_ones() -> None:
