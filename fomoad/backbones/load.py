@@ -1,17 +1,20 @@
 """Feature extractors: an architecture and its weights to a network cut at named layers."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from fomoad.backbones.architectures import ARCHITECTURES, Architecture
-from fomoad.backbones.graph import Network
+from fomoad.backbones.graph import Convolution, Network
 from fomoad.backbones.keras_reader import read_keras
 from fomoad.backbones.weights import Weights
 from fomoad.data import scaling
 from fomoad.data.scaling import Affine
 from fomoad.errors import UserError
+
+LARGEST_WEIGHT: Final = 1e5
+"""Kernels of trained networks, with batch normalisation folded in, stay below some hundred."""
 
 
 def load(
@@ -28,7 +31,21 @@ def load(
     architecture = ARCHITECTURES[backbone]
     model = architecture.build((*input_shape[:2], 3))
     load_into(model, weights.path)
-    return cut(model, architecture, input_shape, input_scaling, layers)
+    network = cut(model, architecture, input_shape, input_scaling, layers)
+    check_values(network, weights.path)
+    return network
+
+
+def check_values(network: Network, path: Path) -> None:
+    """Check the numbers of a folded network. Raises UserError where they cannot be those of a trained one."""
+    for node in network.nodes:
+        if isinstance(node, Convolution):
+            largest = max(float(np.abs(values).max()) for values in (node.kernel, node.bias))
+            if not largest <= LARGEST_WEIGHT:  # NaN is not either
+                raise UserError(
+                    f"The weights file {path} is damaged or random in part: in {node.name} it holds values as large as "
+                    f"{largest:g}. Give the whole weights of the same backbone, or --weights auto."
+                )
 
 
 def cut(

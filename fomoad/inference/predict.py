@@ -94,7 +94,7 @@ def run(detector: Detector, images: Sequence[str], outputs: Outputs) -> None:
         counts["error" if "error" in entry else entry["verdict"]] += 1
         print(lines.line(entry, outputs.line_format), flush=True)
     total, failed = counts.total(), counts["error"]
-    summary = f"{total} images: {counts['anomaly']} flagged, {counts['no anomaly']} passed"
+    summary = f"{total} image{'' if total == 1 else 's'}: {counts['anomaly']} flagged, {counts['no anomaly']} passed"
     if failed:
         raise UserError(f"{summary}; {failed} of {total} could not be used: the lines with 'error' say why.")
     print(f"fomoad: {summary}.", file=sys.stderr, flush=True)

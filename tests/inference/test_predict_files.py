@@ -195,7 +195,7 @@ def test_a_table_and_a_summary(model: Path, tmp_path: Path, capsys: pytest.Captu
     assert "3 images: 1 flagged, 1 passed; 1 of 3 could not be used" in captured.err
     assert predict(model, images[1]) == 0
     captured = capsys.readouterr()
-    assert captured.err == "fomoad: 1 images: 0 flagged, 1 passed.\n"
+    assert captured.err == "fomoad: 1 image: 0 flagged, 1 passed.\n"
     assert "grid" not in json.loads(captured.out)
 
 
