@@ -14,7 +14,17 @@ from fomoad.pages.render import render as page
 
 PACKAGE = "fomoad.evaluation.report"
 
-SCRIPTS = ("data.js", "charts.js", "overlay.js", "enlarge.js", "gallery.js", "page.js", "detection.js", "kinds.js")
+SCRIPTS = (
+    "data.js",
+    "charts.js",
+    "overlay.js",
+    "enlarge.js",
+    "gallery.js",
+    "thresholds.js",
+    "page.js",
+    "detection.js",
+    "kinds.js",
+)
 """In the order in which they stand in the page: each uses those before it."""
 
 STYLES = ("page.css", "detection.css", "kinds.css")

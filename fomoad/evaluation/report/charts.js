@@ -24,17 +24,51 @@ function ticks(end, count) {
   return Array.from({ length: Math.floor(end / step + 1e-9) + 1 }, (_, index) => index * step);
 }
 
-/** The histogram, drawn again where its width changes. Returns the function that moves its threshold. */
-function histogram(end, choose) {
+/** How scores from 0 to `end` lie on an axis from 0 to 1, and back. */
+const AXES = {
+  linear: (end) => ({ to: (score) => score / end, from: (at) => at * end }),
+  root: (end) => ({ to: (score) => Math.sqrt(score / end), from: (at) => at * at * end }),
+  log: (end) => {
+    const near = end / 1000;
+    const whole = Math.log1p(end / near);
+    return { to: (score) => Math.log1p(score / near) / whole, from: (at) => near * Math.expm1(at * whole) };
+  },
+};
+
+/** The first axis on which the median score does not lie at the very left. */
+function fittingAxis(end) {
+  const scores = images.map(({ score }) => score).sort((a, b) => a - b);
+  const median = scores[Math.floor(scores.length / 2)];
+  return ["linear", "root", "log"].find((name) => AXES[name](end).to(median) >= 0.12) ?? "log";
+}
+
+/** Round scores from 0 to the axis' end, with at least the share `apart` of its length between two. */
+function axisTicks(axis, end, apart) {
+  const kept = [0];
+  for (let power = 10 ** Math.floor(Math.log10(end) - 4); power <= end; power *= 10) {
+    for (const tick of [power, 2 * power, 5 * power]) {
+      if (tick <= end && axis.to(tick) - axis.to(kept.at(-1)) >= apart) kept.push(tick);
+    }
+  }
+  return kept;
+}
+
+/** The histogram, drawn again where its width or its axis changes. Returns the function that moves its threshold. */
+function histogram(end, choose, axisChoice) {
   const place = byId("histogram");
   let move = () => {};
   let threshold = 0;
-  new ResizeObserver(() => {
-    if (place.clientWidth < 100 || place.clientWidth === place.firstChild?.clientWidth) return;
+  function redraw() {
+    const width = place.clientWidth;
     place.replaceChildren();
-    move = drawHistogram(place.clientWidth, end, choose);
+    move = drawHistogram(width, end, AXES[axisChoice.value](end), axisChoice.value === "linear", choose);
     move(threshold);
+  }
+  new ResizeObserver(() => {
+    if (place.clientWidth >= 100 && place.clientWidth !== place.firstChild?.clientWidth) redraw();
   }).observe(place);
+  axisChoice.value = fittingAxis(end);
+  axisChoice.addEventListener("input", redraw);
   return (value) => {
     threshold = value;
     move(threshold);
@@ -42,11 +76,11 @@ function histogram(end, choose) {
 }
 
 /** Mirrored histograms: anomalies up, normal images down, each as a share of its class. */
-function drawHistogram(w, end, choose) {
+function drawHistogram(w, end, axis, even, choose) {
   const [h, left, right, middle, half] = [268, 4, 10, 120, 104];
   const bins = Math.round(w / 11);
   const svg = chart("histogram", w, h, "Histogram of the image scores of both classes, with the threshold");
-  const x = (score) => left + (Math.min(score, end) / end) * (w - left - right);
+  const x = (score) => left + axis.to(Math.min(score, end)) * (w - left - right);
   const groups = [
     { name: "anomaly", kind: true, sign: -1 },
     { name: "normal", kind: false, sign: 1 },
@@ -54,13 +88,13 @@ function drawHistogram(w, end, choose) {
   ].map((group) => ({ ...group, scores: images.filter((i) => i.anomalous === group.kind).map((i) => i.score) }))
     .filter((group) => group.scores.length && (group.kind !== null || images.every((i) => i.anomalous === null)));
 
-  for (const tick of ticks(end, w / 80)) {
+  for (const tick of even ? ticks(end, w / 80) : axisTicks(axis, end, 50 / w)) {
     draw("line", { class: "grid", x1: x(tick), x2: x(tick), y1: middle - half, y2: middle + half }, svg);
     draw("text", { class: "tick", x: x(tick), y: h - 24, "text-anchor": tick ? "middle" : "start" }, svg, short(tick));
   }
   const counts = groups.map(({ scores }) => {
     const count = new Array(bins).fill(0);
-    for (const score of scores) count[Math.min(bins - 1, Math.floor((score / end) * bins))]++;
+    for (const score of scores) count[Math.min(bins - 1, Math.floor(axis.to(Math.min(score, end)) * bins))]++;
     return count;
   });
   const highest = Math.max(...counts.map((count, g) => Math.max(...count) / groups[g].scores.length));
@@ -69,12 +103,13 @@ function drawHistogram(w, end, choose) {
     counts[g].forEach((count, bin) => {
       if (!count) return;
       const size = Math.max(1.5, (count / group.scores.length / highest) * half);
-      const from = x((bin / bins) * end);
+      const [low, high] = [axis.from(bin / bins), axis.from((bin + 1) / bins)];
+      const from = x(low);
       const bar = draw("rect", {
-        x: from + 0.5, width: x(((bin + 1) / bins) * end) - from - 1,
+        x: from + 0.5, width: x(high) - from - 1,
         y: group.sign < 0 ? middle - size : middle, height: size,
       }, layer);
-      draw("title", {}, bar, `${count} × ${group.name}, score ${short((bin / bins) * end)} to ${short(((bin + 1) / bins) * end)}`);
+      draw("title", {}, bar, `${count} × ${group.name}, score ${short(low)} to ${short(high)}`);
     });
     draw("text", { class: "series-name", x: w - right, y: group.sign < 0 ? 22 : middle + half - 4, "text-anchor": "end" },
       layer, `${group.name} (${group.scores.length})`);
@@ -88,7 +123,7 @@ function drawHistogram(w, end, choose) {
   const toScore = (event) => {
     const box = svg.getBoundingClientRect();
     const at = ((event.clientX - box.left) / box.width) * w;
-    return (Math.max(0, Math.min(1, (at - left) / (w - left - right)))) * end;
+    return axis.from(Math.max(0, Math.min(1, (at - left) / (w - left - right))));
   };
   svg.addEventListener("pointerdown", (event) => {
     svg.setPointerCapture(event.pointerId);

@@ -6,63 +6,6 @@ const state = {
 const highest = images.reduce((most, image) => Math.max(most, image.score), 0);
 const sliderEnd = Math.max(1.05 * highest, 1.25 * state.threshold) || 1;
 
-/** The thresholds to choose from: name, value (null: none can be given), and why. */
-function presets() {
-  const trained = results.trained_threshold;
-  const given = results.threshold_source === "command line";
-  const list = [];
-  if (given) list.push({ name: "Given", value: results.threshold, why: "the threshold given on the command line" });
-  if (trained) list.push({ name: "Suggested", value: trained.suggested, why: suggestionOf(trained) });
-  if (trained && trained.recommended !== null) {
-    list.push({ name: "Recommended", value: trained.recommended, why: recommendationOf(trained) });
-  }
-  if (results.best_f1) list.push({ name: "Best F1 in hindsight", value: results.best_f1.threshold, why: hindsightOf(results.best_f1) });
-  for (const choice of trained?.choices ?? []) {
-    const { rule, false_positive_rate: rate, threshold: value, samples_needed: needed } = choice;
-    if (rule === "max") continue;
-    const why = value === null ? `needs at least ${needed} training samples` : promiseOf(choice);
-    list.push({ name: `≤ ${percent(rate)} false alarms`, value, why });
-  }
-  return list;
-}
-
-/** What a threshold is expected to do to images of new good parts, and to made defects where they are known. */
-function promiseOf({ expected_false_alarms: expected, false_alarms_interval: interval, made_defects_found: found }) {
-  const range = interval ? ` (95 % of such trainings: ${percent(round(interval.low))} to ${percent(round(interval.high))})` : "";
-  const defects = found === null ? "" : `; it finds ${percent(round(found))} of the made defects`;
-  return `expected to flag ${percent(round(expected))} of new good images${range}${defects}`;
-}
-
-function recommendationOf({ recommended, choices }) {
-  const choice = choices.find(({ threshold }) => threshold === recommended);
-  return choice ? `Recommended value is ${short(recommended)}, ${promiseOf(choice)}.` : "";
-}
-
-function hindsightOf({ f1, cross_validated: honest, cross_validated_interval: interval }) {
-  const now = `F1 ${share(f1)} on these very images, which is hindsight`;
-  if (honest === null) return now;
-  const range = interval ? ` (${share(interval.low)} to ${share(interval.high)})` : "";
-  return `${now}: chosen so on some of them, thresholds reach ${share(honest)}${range} on the others`;
-}
-
-function suggestionOf({ suggested, method, choices, calibration }) {
-  if (method === "max") return `Suggested value is ${short(suggested)}, based on the top anomaly scores in the training dataset.`;
-  if (method === "calibrated") {
-    const { objective, good, defects, cross_validated: honest } = calibration;
-    return `Suggested value is ${short(suggested)}, calibrated for ${objective} on ${good} good images and ${defects} with defects; `
-      + `by cross-validation it finds ${percent(round(honest.recall))} of new defects and flags ${percent(round(honest.false_positive_rate))} of new good images.`;
-  }
-  const rate = choices.find(({ threshold }) => threshold === suggested)?.false_positive_rate;
-  const promise = rate === undefined ? "" : ` so that at most ${percent(rate)} of new normal images are flagged`;
-  return `Suggested value is ${short(suggested)}, based on scores of training images the model was not fitted on${promise}.`;
-}
-
-function introduction() {
-  const trained = results.trained_threshold;
-  const given = results.threshold_source === "command line" ? `Testing began with ${short(results.threshold)}, given on the command line. ` : "";
-  return given + (trained ? suggestionOf(trained) : "The model's metadata suggest no threshold.");
-}
-
 const TILES = [
   ["AUROC", results.auroc, results.undefined.auroc],
   ["Average precision", results.average_precision, results.undefined.average_precision],
@@ -84,6 +27,8 @@ function fillFixedParts(choose) {
     byId("presets").append(button);
   }
   byId("suggestion").textContent = introduction();
+  fillThresholds();
+  fillIntervals();
   const labels = [...new Set(images.map(({ label }) => label ?? NO_LABEL))].sort();
   byId("label").append(make("option", { value: "" }, "any"));
   for (const label of labels) byId("label").append(new Option(label === NO_LABEL ? "no label" : label, label));
@@ -109,7 +54,7 @@ function fillFilters() {
 
 fillFilters();
 fillFixedParts((value) => setThreshold(value));
-const moveLine = histogram(sliderEnd, (value) => setThreshold(value));
+const moveLine = histogram(sliderEnd, (value) => setThreshold(value), byId("axis"));
 const showOnCurves = curves();
 const showImages = gallery(state);
 let waiting = false;

@@ -13,7 +13,7 @@ from fomoad.evaluation import made_defects
 from fomoad.evaluation.kinds import by_kind
 from fomoad.evaluation.report import pictures, render
 from fomoad.evaluation.results import Results
-from tests.evaluation.report.test_browser import QUIET
+from tests.support.browser import QUIET
 from tests.support.results import results
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
