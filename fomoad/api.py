@@ -56,7 +56,7 @@ class AnomalyDetector:
     `sampling_ratio`, `seed` and so on. They, `get_params` and `set_params` follow scikit-learn, so that
     `sklearn.base.clone` works. Higher scores are more anomalous.
 
-    Nothing is printed. `logging.basicConfig(level=logging.INFO)` shows how a training gets on.
+    Only warnings are shown. `logging.basicConfig(level=logging.INFO)` shows how a training gets on.
 
     Raises:
         TypeError: A keyword is no setting.
