@@ -21,8 +21,9 @@ from fomoad import cli
 from fomoad.data import dataset, label_names
 from fomoad.data.info_file import read_info
 from fomoad.export import tflite
+from fomoad.export.output_directory import METADATA_FILE
 from fomoad.inference.model import GridModel, load_model
-from fomoad.metadata import METADATA_FILE, AnomalyMetadata
+from fomoad.metadata import AnomalyMetadata
 
 COLUMNS = (
     "data", "pixels", "scorer", "AUROC float32", "AUROC int8", "difference", "same verdict", "steps off reference",

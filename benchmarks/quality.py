@@ -30,11 +30,12 @@ from fomoad.data.label_names import anomalous_flags, kept_label_names
 from fomoad.data.samples import generate
 from fomoad.data.scaling import DEFAULT_SCALING
 from fomoad.data.writer import MASK_DEFECT, Sample, write_data_directory
+from fomoad.export.output_directory import METADATA_FILE
 from fomoad.features import extractor
 from fomoad.features.pooling import Features, Pooling
 from fomoad.features.store import Extract, FeatureSource
 from fomoad.inference.model import load_model
-from fomoad.metadata import METADATA_FILE, AnomalyMetadata
+from fomoad.metadata import AnomalyMetadata
 from fomoad.metrics import image_metrics
 from fomoad.metrics.pixel_metrics import count_pixels
 from fomoad.parameters import Parameters

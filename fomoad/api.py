@@ -22,10 +22,11 @@ from fomoad.data import dataset, import_images
 from fomoad.data.label_names import LabelNames
 from fomoad.errors import NotFittedError, UserError
 from fomoad.export import output_directory
+from fomoad.export.output_directory import METADATA_FILE
 from fomoad.inference import predict, runtimes
 from fomoad.inference.image_paths import image_paths
 from fomoad.inference.model import FORMATS, read_file
-from fomoad.inference.predict import METADATA_FILE, Detector
+from fomoad.inference.predict import Detector
 from fomoad.parameters import Parameters, read_parameters
 from fomoad.prediction import Prediction
 from fomoad.progress import log

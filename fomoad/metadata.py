@@ -9,7 +9,6 @@ from fomoad.inference.model import TensorSpec
 from fomoad.settings import Source
 
 SCHEMA_VERSION = 1
-METADATA_FILE = "anomaly_metadata.json"
 
 
 class Record(BaseModel):

@@ -17,8 +17,9 @@ from fomoad.evaluation.evaluate import digest, read_metadata, score_images
 from fomoad.evaluation.objectives import Objective
 from fomoad.evaluation.results import verdict_intervals
 from fomoad.export import output_directory
+from fomoad.export.output_directory import METADATA_FILE
 from fomoad.inference.model import load_model
-from fomoad.metadata import METADATA_FILE, AnomalyMetadata, Calibration, Figures, Threshold
+from fomoad.metadata import AnomalyMetadata, Calibration, Figures, Threshold
 from fomoad.progress import log, warn
 
 

@@ -22,9 +22,10 @@ from fomoad.evaluation.kinds import by_kind
 from fomoad.evaluation.report import Picture, pictures, render
 from fomoad.evaluation.results import Decision, ModelSummary, Results, Samples, evaluate
 from fomoad.export import output_directory
+from fomoad.export.output_directory import METADATA_FILE
 from fomoad.inference.model import GridModel, load_model
 from fomoad.inference.predict import usable_threshold
-from fomoad.metadata import METADATA_FILE, AnomalyMetadata, Grid, InputInfo, Threshold
+from fomoad.metadata import AnomalyMetadata, Grid, InputInfo, Threshold
 from fomoad.progress import log, step, track, warn
 from fomoad.settings import TrainSettings
 

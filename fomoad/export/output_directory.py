@@ -12,6 +12,8 @@ from typing import Final
 from fomoad import locking, signals
 from fomoad.errors import UserError
 
+METADATA_FILE: Final = "anomaly_metadata.json"
+"""What says of the other files of a training what they are."""
 STAGING: Final = ".fomoad-unfinished"
 """Where files are written before they are renamed; a leftover of a killed run is removed by the next."""
 EARLIER: Final = ".earlier"

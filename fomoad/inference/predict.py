@@ -21,15 +21,13 @@ from fomoad.data.image_file import MAX_PIXELS, RESIZE_MODES, Fit, fit, pixels, r
 from fomoad.data.info_file import MAX_JSON_BYTES
 from fomoad.data.scaling import DEFAULT_SCALING, SCALINGS, from_pixels
 from fomoad.errors import UserError
+from fomoad.export.output_directory import METADATA_FILE
 from fomoad.inference import lines, overlay, overlay_file
 from fomoad.inference.collect import Collector
 from fomoad.inference.image_paths import image_paths
 from fomoad.inference.lines import LineFormat
 from fomoad.inference.model import GridModel, load_model
 from fomoad.inference.overlay_file import OverlayNames
-
-METADATA_FILE: Final = "anomaly_metadata.json"
-"""As in fomoad.metadata, whose pydantic is not needed here."""
 
 ANOMALY: Final = "anomaly"
 DEFAULT_RESIZE: Final = "squash"

@@ -11,10 +11,11 @@ from pydantic import ValidationError
 
 from fomoad import state_file
 from fomoad.errors import UserError
+from fomoad.export.output_directory import METADATA_FILE
 from fomoad.maintenance import monitor
 from fomoad.maintenance.monitor import Session
 from fomoad.maintenance.reference import Reference
-from fomoad.metadata import METADATA_FILE, AnomalyMetadata, ModelFile
+from fomoad.metadata import AnomalyMetadata, ModelFile
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from typing import Any, Final
 import fomoad
 from fomoad.errors import UserError
 from fomoad.export import output_directory, tflite
+from fomoad.export.output_directory import METADATA_FILE
 from fomoad.inference.model import load_model
-from fomoad.metadata import METADATA_FILE, AnomalyMetadata
+from fomoad.metadata import AnomalyMetadata
 from fomoad.parameters import Parameters
 from fomoad.progress import log
 from fomoad.search import front

@@ -11,7 +11,7 @@ from fomoad.scorers.scorer import Scorer
 
 
 @dataclass(frozen=True)
-class Detector:
+class DetectorGraph:
     """A fitted detector.
 
     `divisor` is the score that the graph calls 1. With `ranges`, the backbone computes as int8 kernels do; the

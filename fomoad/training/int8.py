@@ -19,7 +19,7 @@ from fomoad.progress import log, step
 from fomoad.quantization import calibration, equalization
 from fomoad.scorers.scorer import Scorer
 from fomoad.settings import TrainSettings
-from fomoad.training.detector import Detector
+from fomoad.training.detector import DetectorGraph
 from fomoad.training.fit import Fit
 from fomoad.training.model_files import Model, file_thresholds, model_record, score_divisor, suggested_threshold
 
@@ -86,7 +86,7 @@ def int8_content(
     highest_score: float,
 ) -> bytes:
     """The int8 TFLite model of a scorer of int8 features; its output's range ends at `highest_score`."""
-    detector = Detector(features, scorer, divisor, ranges, highest_score)
+    detector = DetectorGraph(features, scorer, divisor, ranges, highest_score)
     with step(f"Converting to {tflite.INT8_FILE}"):
         content = tflite.convert_int8(Exported(detector.graph, image_shape))
         return widening.store_as_int8(widening.read_codes_by_cast(content))

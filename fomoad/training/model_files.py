@@ -21,7 +21,7 @@ from fomoad.metadata import ModelFile, TensorInfo, Threshold
 from fomoad.progress import log, step
 from fomoad.settings import TrainSettings
 from fomoad.training import sampling, thresholds
-from fomoad.training.detector import Detector
+from fomoad.training.detector import DetectorGraph
 from fomoad.training.fit import Fit
 from fomoad.training.thresholds import HeldOut
 
@@ -49,7 +49,7 @@ def convert_float(settings: TrainSettings, images: Images, features: Features, f
         return scores / np.float32(divisor)
 
     chosen = file_thresholds(settings, fit, output_transform)
-    exported = Exported(Detector(features, fit.scorer, divisor).graph, images.shape)
+    exported = Exported(DetectorGraph(features, fit.scorer, divisor).graph, images.shape)
     image = TensorInfo(shape=[1, *images.shape], dtype="float32")
     scores = TensorInfo(shape=[1, *exported.grid], dtype="float32")
     models = {}

@@ -113,7 +113,8 @@ def test_the_words_name_every_kind() -> None:
 
 def test_a_training_says_how_small_a_defect_is_found(tmp_path: Path, random_weights: Path) -> None:
     """The record of both files, made by a real training."""
-    from fomoad.metadata import METADATA_FILE, AnomalyMetadata
+    from fomoad.export.output_directory import METADATA_FILE
+    from fomoad.metadata import AnomalyMetadata
     from fomoad.parameters import Parameters
     from fomoad.training.train import train
 

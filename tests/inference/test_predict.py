@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fomoad import metadata
 from fomoad.cli import main
 from fomoad.errors import UserError
 from fomoad.inference import predict
@@ -65,10 +64,6 @@ def photos(tmp_path: Path) -> Path:
 
 def _lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-
-
-def test_name_of_the_metadata() -> None:
-    assert predict.METADATA_FILE == metadata.METADATA_FILE
 
 
 @pytest.mark.parametrize("name", ["model.tflite", "model_quantized_int8_io.tflite", "model.onnx"])

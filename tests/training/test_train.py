@@ -25,7 +25,7 @@ from fomoad.metadata import AnomalyMetadata
 from fomoad.scorers.steps import step_of
 from fomoad.settings import TrainSettings
 from fomoad.training import fitters
-from fomoad.training.detector import Detector
+from fomoad.training.detector import DetectorGraph
 from fomoad.training.fit_patchcore import PatchCoreFitter
 from fomoad.training.models import build_features
 
@@ -75,7 +75,7 @@ def test_every_format_agrees_with_the_reference(
     images = np.concatenate([textures(5, shape, 2), noise, np.ones((1, *shape), np.float32)])
     expected = scorer.score(features.graph(images).numpy())
     assert expected.min() >= 0
-    exported = Exported(Detector(features, scorer).graph, shape)
+    exported = Exported(DetectorGraph(features, scorer).graph, shape)
     for name, convert in (
         ("m.tflite", tflite.convert),
         ("m.onnx", onnx_file.convert),
