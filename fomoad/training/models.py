@@ -18,11 +18,11 @@ from fomoad.data.dataset import Images, Split
 from fomoad.device.profile import Profile
 from fomoad.errors import UserError
 from fomoad.export import tflite
+from fomoad.export.output_directory import METADATA_FILE
 from fomoad.features.extractor import extractor
 from fomoad.features.pooling import STOCK_POOLING, Features, Pooling
 from fomoad.features.store import Extract, FeatureSource
 from fomoad.metadata import (
-    METADATA_FILE,
     AnomalyMetadata,
     BackboneInfo,
     Grid,
