@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from fomoad.backbones.weights import find_weights
-from fomoad.data import dataset
+from fomoad.data import dataset, groups
 from fomoad.data.dataset import Split
 from fomoad.data.info_file import read_info
 from fomoad.data.label_names import LABELS_FILE, LabelNames, anomalous_flags, kept_label_names, only_unknown
@@ -68,14 +68,19 @@ def check(settings: TrainSettings, split: Split, where: str, names: LabelNames) 
         raise UserError(f"{where} holds {len(split)} training images: at least {MIN_IMAGES} of good parts are needed.")
     _refuse_anomalies(split, where, names)
     lowest, highest = math.inf, -math.inf
+    thumbnails: list[groups.Thumbnail] = []
     for rows, batch in track(images.batches(), "Checking training images", len(images), lambda item: len(item[1])):
         low, high = dataset.check_values(images, rows, batch)
         lowest, highest = min(lowest, low), max(highest, high)
+        thumbnails += map(groups.thumbnail, batch[: groups.MOST_COMPARED - len(thumbnails)])
     if lowest == highest:
         raise UserError(f"All training images in {where} are of one constant value {lowest:g}: give real images.")
     doubt = dataset.scaling_doubt(images, lowest, highest)
     if doubt:
         warn(f"{doubt}; if so, set --image-input-scaling.")
+    alike = groups.near_identical_hint(thumbnails) if len(set(split.ids)) == len(images) else None
+    if alike:
+        warn(alike)
     height, width, channels = images.shape
     log(f"{len(images)} training images of {width} x {height} pixels, {channels} channel(s)")
     if height != width:
