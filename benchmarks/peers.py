@@ -74,7 +74,7 @@ class Place:
     def features(self, scoring: str, images: dataset.Images) -> Features:
         """fomoad's features with these settings."""
         settings = self.train_settings(scoring)
-        found = find_weights(settings.backbone, settings.weights, settings.weights_resolution)
+        found = find_weights(settings.backbone, settings.weights, settings.weights_resolution, settings.target_device)
         return build_features(settings, images, found)
 
     @property

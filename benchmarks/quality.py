@@ -196,7 +196,7 @@ def measure_references(data: str, directory: Path, settings: TrainSettings, seed
     images = np.concatenate([batch for _, batch in train.batches()])
     eighth, joined = ([], [])
     for layers, features in ((REFERENCE_LAYERS[:1], eighth), (REFERENCE_LAYERS, joined)):
-        network = load.load(settings.backbone, found, train.shape, SCALING, layers)
+        network = load.load(found.backbone, found, train.shape, SCALING, layers)
         plain = extractor.extractor(Features(network, layers[0], Pooling(1)))
         features += [_in_batches(plain, each) for each in (images, test.images)]
     extract = extractor.extractor(build_features(settings, train, found))
@@ -267,7 +267,7 @@ def _training_images(directory: Path, settings: TrainSettings) -> tuple[dataset.
     """The training half of a data directory, its images, and the weights to see them with."""
     split = dataset.open_split(directory, "train", SCALING, Info())
     assert split.images is not None
-    found = find_weights(settings.backbone, settings.weights, settings.weights_resolution)
+    found = find_weights(settings.backbone, settings.weights, settings.weights_resolution, settings.target_device)
     return split, split.images, found
 
 

@@ -239,7 +239,7 @@ def read(settings: TrainSettings, directory: Path, cache: Path | None) -> Labell
     known = [anomalous_flags(split.labels) for split, _ in parts]
     kept = [None if cache is None else cache / f"{directory.name}-{settings.scorer()}-{kind}.npy" for kind in FILES]
     if not all(path is not None and path.is_file() for path in kept):
-        weights = find_weights(settings.backbone, settings.weights, settings.weights_resolution)
+        weights = find_weights(settings.backbone, settings.weights, settings.weights_resolution, settings.target_device)
         plain = build_features(settings, parts[0][1], weights)
         rounded, ranges = round_network(settings, parts[0][1], plain)
         computed = [_computed(extract, parts) for extract in (extractor(plain), extractor(rounded, ranges))]
@@ -265,7 +265,7 @@ def features_of(settings: TrainSettings, directory: Path) -> np.ndarray:
     """The features (n, rows, columns, D) of a data directory's training images."""
     images = dataset.open_split(directory, "train", settings.image_input_scaling, Info()).images
     assert images is not None
-    weights = find_weights(settings.backbone, settings.weights, settings.weights_resolution)
+    weights = find_weights(settings.backbone, settings.weights, settings.weights_resolution, settings.target_device)
     extract = extractor(build_features(settings, images, weights))
     return np.concatenate([extract(batch) for _, batch in images.batches()])
 

@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from fomoad.data.scaling import DEFAULT_SCALING, Scaling
 from fomoad.errors import UserError
 
-Backbone = Literal["mobilenet-v2-0.35", "mobilenet-v2-0.5", "mobilenet-v2-0.75", "mobilenet-v2-1.0", "resnet50"]
+Backbone = Literal["auto", "mobilenet-v2-0.35", "mobilenet-v2-0.5", "mobilenet-v2-0.75", "mobilenet-v2-1.0", "resnet50"]
 ScoringFunction = Literal["gmm", "patchcore"]
 
 
@@ -29,14 +29,18 @@ class TrainSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     target_device: Literal["low-power", "high-power"] = Field(
-        "low-power", description="The kind of device: picks the scoring function when that is auto."
+        "low-power", description="The kind of device: picks the scoring function and the backbone where those are auto."
     )
     scoring_function: Literal["auto", "gmm", "patchcore"] = Field(
         "auto",
         description="auto: gmm for low-power, patchcore for high-power. GMM is small and fits microcontrollers; "
         "PatchCore is stronger and larger.",
     )
-    backbone: Backbone = Field("mobilenet-v2-0.35", description="The feature extractor, pre-trained on ImageNet.")
+    backbone: Backbone = Field(
+        "auto",
+        description="The feature extractor, pre-trained on ImageNet. auto: mobilenet-v2-0.35 for low-power, "
+        "mobilenet-v2-1.0 for high-power where its weights are at hand.",
+    )
     weights: str = Field(
         "auto",
         min_length=1,
@@ -51,14 +55,20 @@ class TrainSettings(BaseModel):
         description="GMM: number of mixture components (64, 256, 512).",
         json_schema_extra={"scorer": "gmm"},
     )
-    layers: Literal[1, 2, 3] = Field(
-        2,
-        description="PatchCore: number of backbone layers that are joined.",
-        json_schema_extra={"scorer": "patchcore"},
+    layers: Literal["auto", 1, 2, 3] = Field(
+        "auto",
+        description="Number of backbone layers that are joined: at 1/8 of the image's side, then finer details, then "
+        "1/16. auto: as tuning finds.",
     )
-    pool_size: Literal[1, 2, 3, 4, 5] = Field(
-        2,
-        description="PatchCore: side of the windows that features are averaged over, in cells; 1 for none.",
+    feature_scaling: Literal["auto", "none", "global", "place"] = Field(
+        "auto",
+        description="How features are scaled: none, global (each by its deviation over the whole image) or place (by "
+        "that at each position, for parts that lie alike in every photo). auto: as tuning finds.",
+    )
+    pool_size: Literal["auto", 1, 2, 3, 4, 5] = Field(
+        "auto",
+        description="PatchCore: side of the windows that features are averaged over, in cells; 1 for none. auto: as "
+        "tuning finds.",
         json_schema_extra={"scorer": "patchcore"},
     )
     sampling_ratio: Annotated[float, Field(gt=0, le=1)] = Field(

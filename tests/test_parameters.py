@@ -62,7 +62,7 @@ def test_an_argument_wins_over_the_file_and_the_file_over_the_default(
 ) -> None:
     given = written(tmp_path, {"scoring-function": "patchcore", "k": 3, "seed": 7})
     resolved = resolve(given, "--k", "5")
-    assert (resolved.settings.k, resolved.settings.seed, resolved.settings.layers) == (5, 7, 2)
+    assert (resolved.settings.k, resolved.settings.seed, resolved.settings.layers) == (5, 7, "auto")
     assert {name: resolved.sources[name] for name in ("k", "seed", "layers")} == {
         "k": "argument",
         "seed": "file",
@@ -86,7 +86,7 @@ def test_unknown_parameters_are_named(tmp_path: Path, capsys: pytest.CaptureFixt
         ({"k": 0}, "k cannot be 0: input should be greater than or equal to 1"),
         ({"k": 1.5}, "k cannot be 1.5: "),
         ({"k": True}, "k cannot be True: "),
-        ({"layers": True}, "layers cannot be True: use one of 1, 2, 3"),
+        ({"layers": True}, "layers cannot be True: use one of auto, 1, 2, 3"),
         ({"sampling-ratio": "much"}, "sampling-ratio cannot be 'much'"),
         ({"sampling-ratio": None}, "sampling-ratio cannot be None"),
         ({"capacity": ["low"]}, "capacity cannot be ['low']: use one of low, medium, high"),

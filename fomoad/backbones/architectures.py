@@ -13,18 +13,16 @@ Build = Callable[[tuple[int, int, int]], Any]
 class Architecture:
     """A Keras Applications model as fomoad uses it.
 
-    `grid_layer` is the output at 1/8 of the input's side whose grid others are resized to. `mixture_layers` are those
-    that a mixture's features are joined from, the first n of `bank_layers` those of PatchCore with n layers.
-    MobileNetV2's are 3x3 depthwise convolutions besides, of a stride of 2: that of the layer at 1/8 and that of the one
-    at 1/4. They cost next to nothing and find more than later layers (docs/quality.md). `expects` is the
+    `grid_layer` is the output at 1/8 of the input's side whose grid others are resized to. The first n of `layers` are
+    those that features are joined from: at 1/8, then one of finer details, then at 1/16. MobileNetV2's of finer details
+    is a 3x3 depthwise convolution of the layer at 1/4, of a stride of 2, which lies on the way. `expects` is the
     scaling of pixels that the ImageNet weights were trained with. `file` is the name of Keras' weights file, with
     `{resolution}` where there is one for each, and `folder` the folder that Keras downloads it from.
     """
 
     build: Build
     grid_layer: str
-    mixture_layers: tuple[str, ...]
-    bank_layers: tuple[str, str, str]
+    layers: tuple[str, str, str]
     expects: str
     file: str
     folder: str
@@ -43,8 +41,7 @@ def _mobilenet_v2(alpha: float) -> Architecture:
     return Architecture(
         build=build,
         grid_layer="block_6_expand_relu",
-        mixture_layers=("block_6_expand_relu", "block_6_depthwise_relu"),
-        bank_layers=("block_6_expand_relu", "block_3_depthwise_relu", "block_3_expand_relu"),
+        layers=("block_6_expand_relu", "block_3_depthwise_relu", "block_10_expand_relu"),
         expects="-1..1",
         file=f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_{{resolution}}_no_top.h5",
         folder="mobilenet_v2",
@@ -60,8 +57,7 @@ def _resnet50() -> Architecture:
     return Architecture(
         build=build,
         grid_layer="conv3_block4_out",
-        mixture_layers=("conv3_block4_out", "conv4_block6_out"),
-        bank_layers=("conv3_block4_out", "conv2_block3_out", "conv4_block6_out"),
+        layers=("conv3_block4_out", "conv2_block3_out", "conv4_block6_out"),
         expects="bgr-subtract-imagenet-mean",
         file="resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
         folder="resnet",

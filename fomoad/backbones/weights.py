@@ -10,7 +10,7 @@ from typing import Final
 from fomoad.backbones.architectures import ARCHITECTURES, Architecture
 from fomoad.backbones.plain_keras import plain_keras
 from fomoad.errors import UserError
-from fomoad.progress import log
+from fomoad.progress import log, warn
 
 BUNDLED_FOLDER: Final = Path(__file__).parents[1] / "weights"
 KERAS_DOWNLOADS: Final = "https://storage.googleapis.com/tensorflow/keras-applications"
@@ -19,31 +19,37 @@ _DIGEST: Final = re.compile("[0-9a-f]{64}")
 KERAS_MD5: Final = {"resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5": "4d473c1dd8becc155b73f8504c6f6626"}
 """Digests of downloads as Keras itself has them (keras/src/applications/resnet.py); it has none for MobileNetV2."""
 BUNDLED: Final = {"mobilenet-v2-0.35": "mobilenet_v2_0.35.npz"}
+BY_DEVICE: Final = {"low-power": "mobilenet-v2-0.35", "high-power": "mobilenet-v2-1.0"}
+"""The backbone that suits a device: the wider finds far more, and takes eight times the flash (docs/quality.md)."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A weights file and what to call its origin."""
+    """A weights file, what to call its origin, and the backbone that it is for."""
 
     origin: str
     path: Path
+    backbone: str
 
     def sha256(self) -> str:
         """The file's SHA-256 as hexadecimal digits."""
         return hashlib.sha256(self.path.read_bytes()).hexdigest()
 
 
-def find_weights(backbone: str, choice: str, resolution: int) -> Weights:
+def find_weights(backbone: str, choice: str, resolution: int, device: str = "low-power") -> Weights:
     """Find the weights that `choice` (auto, imagenet, bundled or a path) means for a backbone.
 
     `auto` never touches the network: ImageNet weights where Keras' cache has them, else the bundled ones. Any choice
-    can end in `@sha256:` and the digest that the file must have; files in SHA256SUMS must have theirs in any case.
+    can end in `@sha256:` and the digest that the file must have; files in SHA256SUMS must have theirs in any case. The
+    backbone auto is the one that suits the device, or a bundled one where the weights of that are not at hand.
 
     Raises UserError where there are none, or their digest is another.
     """
     choice, pin, expected = choice.partition(PIN)
     if pin and not _DIGEST.fullmatch(expected.lower()):
         raise UserError(f"'{expected[:100]}' is no SHA-256: give 64 hexadecimal digits after {PIN}.")
+    if backbone == "auto":
+        backbone = _backbone_for(device, choice, resolution)
     weights = _find(backbone, choice, resolution)
     expected = expected.lower() or pinned().get(weights.path.name, "")
     if expected and weights.sha256() != expected:
@@ -63,19 +69,15 @@ def pinned() -> dict[str, str]:
 
 
 def _find(backbone: str, choice: str, resolution: int) -> Weights:
-    architecture = ARCHITECTURES[backbone]
     if choice not in ("auto", "imagenet", "bundled"):
-        return _given(Path(choice))
+        return _given(Path(choice), backbone)
     if choice == "bundled":
         return _bundled(backbone)
-    if resolution not in architecture.resolutions:
-        resolution = max(architecture.resolutions)
-    name = architecture.weights_file(resolution)
-    cached = keras_home() / "models" / name
+    cached = _cached(backbone, resolution)
     if cached.is_file():
-        return Weights(f"imagenet ({name})", cached)
+        return Weights(f"imagenet ({cached.name})", cached, backbone)
     if choice == "imagenet":
-        return Weights(f"imagenet ({name})", _download(architecture, name))
+        return Weights(f"imagenet ({cached.name})", _download(ARCHITECTURES[backbone], cached.name), backbone)
     if backbone in BUNDLED:
         return _bundled(backbone)
     raise UserError(
@@ -85,24 +87,45 @@ def _find(backbone: str, choice: str, resolution: int) -> Weights:
     )
 
 
+def _backbone_for(device: str, choice: str, resolution: int) -> str:
+    backbone = BY_DEVICE[device]
+    cached = choice == "auto" and _cached(backbone, resolution).is_file()
+    if cached or choice not in ("auto", "bundled") or backbone in BUNDLED:
+        return backbone
+    found = next(iter(BUNDLED))
+    warn(
+        f"{backbone} suits a {device} device best, but its weights are not at hand: {found} takes its place. For a "
+        "model that finds more, allow the download with --weights imagenet, or name a weights file with --weights."
+    )
+    return found
+
+
+def _cached(backbone: str, resolution: int) -> Path:
+    """Where Keras keeps a backbone's weights of this resolution, or of the highest where there are none of it."""
+    architecture = ARCHITECTURES[backbone]
+    if resolution not in architecture.resolutions:
+        resolution = max(architecture.resolutions)
+    return keras_home() / "models" / architecture.weights_file(resolution)
+
+
 def keras_home() -> Path:
     """The folder in which Keras keeps what it downloads."""
     home = os.environ.get("KERAS_HOME")
     return Path(home) if home else Path("~/.keras").expanduser()
 
 
-def _given(path: Path) -> Weights:
+def _given(path: Path, backbone: str) -> Weights:
     if not path.is_file():
         raise UserError(f"The weights file {path} does not exist: give auto, imagenet, bundled or a file's path.")
     if path.suffix not in (".h5", ".npz"):
         raise UserError(f"The weights file {path} is neither .h5 nor .npz: give Keras weights as a .h5 file.")
-    return Weights(path.name, path)
+    return Weights(path.name, path, backbone)
 
 
 def _bundled(backbone: str) -> Weights:
     if backbone not in BUNDLED:
         raise UserError(f"No weights are bundled for {backbone}: only for {', '.join(BUNDLED)}.")
-    return Weights("bundled", BUNDLED_FOLDER / BUNDLED[backbone])
+    return Weights("bundled", BUNDLED_FOLDER / BUNDLED[backbone], backbone)
 
 
 def _download(architecture: Architecture, name: str) -> Path:

@@ -60,7 +60,7 @@ class PatchCoreScorer:
 
     def score(self, features: Array) -> Array:
         """Scores (N, rows, columns) of the cells of images whose patches have features (N, R, C, D)."""
-        patches = self.standardise(features).reshape(-1, features.shape[-1])
+        patches = self.standardise(features).reshape(-1, self.standardise.dimensions)
         scores = self._nearest(patches, EVERY).reshape(features.shape[:-1])
         around = np.pad(scores, ((0, 0), *[(self.window - 1, self.window - 1)] * 2))
         highest: Array = sliding_window_view(around, (1, self.window, self.window)).max(axis=(-3, -2, -1))
@@ -76,7 +76,7 @@ class PatchCoreScorer:
         score, and a patch whose bound is not above another's score need not be scored.
         """
         images, count = len(features), features.shape[1] * features.shape[2]
-        patches = self.standardise(features).reshape(images * count, features.shape[-1])
+        patches = self.standardise(features).reshape(images * count, self.standardise.dimensions)
         owners = samples.repeat(count)
         if len(self.bank) <= FEW:
             every: Array = self._nearest(patches, EVERY, owners).reshape(images, count).max(axis=1)

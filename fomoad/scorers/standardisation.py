@@ -1,9 +1,10 @@
-"""Features of like weight: scaled position by position, then half whitened.
+"""Features of like weight: centred and scaled, then half whitened.
 
 What is usual differs from position to position: at the borders, where padding shows, and wherever a part always has
 an edge. PaDiM (Defard et al., ICPR 2021, section III-B) fits one Gaussian per position; here the positions share one
 scoring function, and only the scale is theirs. Few images say little about a position, so its mean and variance are
-drawn towards those of the whole image.
+drawn towards those of the whole image. Where parts turn or lie loosely a position says little, and one scale for the
+whole image finds more, or features just as the backbone gives them.
 
 Features that vary together would count many times over in a distance. Whitening (ZCA: Kessy, Lewin and Strimmer,
 The American Statistician 2018) takes that away, but lifts noise in directions in which good parts hardly vary to
@@ -12,7 +13,7 @@ defects than none or all (docs/quality.md).
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ from numpy.typing import NDArray
 from fomoad.scorers.steps import in_steps
 
 Array = NDArray[np.float32]
+Scale = Literal["none", "global", "place"]
+"""What a feature is divided by: what all features deviate by, its own deviation, or its own at each position."""
 
 FLOOR: Final = 0.3
 """The smallest standard deviation that is divided by, as a share of the features' root mean variance.
@@ -30,6 +33,8 @@ PRIOR_IMAGES: Final = 10
 """How many images the whole image's mean and variance count for, beside a position's own."""
 WHITENING: Final = 0.5
 """How much of the features' correlation is taken away: 0 none, 1 all."""
+DIRECTIONS: Final = 96
+"""Directions of the largest variance that wide features keep: the rest costs flash and time, and finds nothing more."""
 WHITENING_FLOOR: Final = 0.01
 """Added to the variances of all directions, in units of their mean: the smallest are not known well."""
 
@@ -56,7 +61,7 @@ class Moments:
 class Standardisation:
     """(x `gain` + `offset`) `whitening_matrix`.
 
-    `gain` and `offset` are (rows, columns, D), `whitening_matrix` is (D, D) and symmetric.
+    `gain` and `offset` are (rows, columns, D), `whitening_matrix` is (D, d).
     """
 
     gain: Array
@@ -78,6 +83,11 @@ class Standardisation:
         whitened: Array = self._scaled_at(positions, features) @ self.whitening_matrix
         return whitened
 
+    @property
+    def dimensions(self) -> int:
+        """How many features d there are after standardisation."""
+        return len(self.whitening_matrix.T)
+
     def of_codes(self, scale: Array, zero: Array) -> "Standardisation":
         """The same of codes (..., D) in place of the features `scale` * (code - `zero`), both (D,)."""
         return replace(self, gain=self.gain * scale, offset=self.offset - self.gain * scale * zero)
@@ -86,14 +96,21 @@ class Standardisation:
         """The standardisation whose `whitening_matrix` is rounded to whole steps, for int8."""
         return replace(self, whitening_matrix=in_steps(self.whitening_matrix))
 
-    def whitened(self, positions: NDArray[np.int64], features: Array) -> "Standardisation":
-        """The standardisation that scales like this one, then half whitens by features (n, D) from `positions` (n,)."""
+    def whitened(self, positions: NDArray[np.int64], features: Array, power: float = WHITENING) -> "Standardisation":
+        """The standardisation that scales like this one, then whitens by features (n, D) from `positions` (n,).
+
+        Of more than DIRECTIONS features, the directions of the largest variance are kept.
+        """
         scaled = self._scaled_at(positions, features).astype(np.float64)
         centred = scaled - scaled.mean(axis=0)
         covariance = centred.T @ centred / len(centred)
         variances, directions = np.linalg.eigh(covariance)
         variances = np.maximum(variances, 0) / max(float(variances.mean()), 1e-12) + WHITENING_FLOOR
-        whitening_matrix = (directions * variances ** (-WHITENING / 2)) @ directions.T
+        whitening_matrix = directions * variances ** (-power / 2)
+        if len(variances) > DIRECTIONS:
+            whitening_matrix = whitening_matrix[:, -DIRECTIONS:] @ _rotation(DIRECTIONS)
+        else:
+            whitening_matrix = whitening_matrix @ directions.T
         return replace(self, whitening_matrix=whitening_matrix.astype(np.float32))
 
     def _scaled_at(self, positions: NDArray[np.int64], features: Array) -> Array:
@@ -103,17 +120,32 @@ class Standardisation:
         return scaled
 
 
-def standardisation(moments: Moments) -> Standardisation:
-    """The standardisation of features with these moments: scaled, not whitened."""
-    weight = moments.count / (moments.count + PRIOR_IMAGES)
+def standardisation(moments: Moments, scale: Scale = "place") -> Standardisation:
+    """The standardisation of features with these moments: scaled, not whitened.
+
+    >>> features = np.random.default_rng(0).normal(5, 2, (20, 3, 3, 4)).astype(np.float32)
+    >>> scaled = standardisation(Moments.of(features), "global")(features)
+    >>> bool(np.allclose(scaled.std(axis=(0, 1, 2)), 1, atol=1e-3))
+    True
+    """
+    weight = moments.count / (moments.count + PRIOR_IMAGES) if scale == "place" else 0.0
     mean = moments.total / moments.count
     centre = _blend(weight, mean)
     variance = np.maximum(moments.squares / moments.count - mean**2, 0)
     deviation = np.sqrt(_blend(weight, variance + (mean - centre) ** 2))
-    floor = max(FLOOR * float(np.sqrt(np.mean(deviation**2))), 1e-12)
-    gain = 1 / np.maximum(deviation, floor)
+    usual = float(np.sqrt(np.mean(deviation**2)))
+    if scale == "none":
+        deviation = np.full_like(deviation, usual)
+    gain = 1 / np.maximum(deviation, max(FLOOR * usual, 1e-12))
     unwhitened = np.eye(gain.shape[-1], dtype=np.float32)
     return Standardisation(gain.astype(np.float32), (-centre * gain).astype(np.float32), unwhitened)
+
+
+def _rotation(side: int) -> NDArray[np.float64]:
+    """A rotation (side, side) drawn at random: it spreads all directions evenly, so that int8 steps suit all alike."""
+    drawn = np.random.default_rng(side).standard_normal((side, side))
+    rotation: NDArray[np.float64] = np.linalg.qr(drawn)[0]
+    return rotation
 
 
 def _blend(weight: float, local: NDArray[Any]) -> NDArray[Any]:

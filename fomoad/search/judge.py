@@ -127,7 +127,9 @@ class Judge:
         """The network for these features, in float and rounded, made once in this process."""
         key = _feature_settings(settings)
         if key not in self._shared:
-            found = weights.find_weights(settings.backbone, settings.weights, settings.weights_resolution)
+            found = weights.find_weights(
+                settings.backbone, settings.weights, settings.weights_resolution, settings.target_device
+            )
             features = build_features(settings, self._parts.images, found)
             rounded, ranges = round_network(settings, self._parts.images, features)
             graph = functools.partial(rounded.graph, ranges=ranges)

@@ -15,7 +15,7 @@ from fomoad.features.store import FeatureSource
 from fomoad.machine import processors
 from fomoad.progress import log, step
 from fomoad.scorers.gmm import GmmScorer
-from fomoad.scorers.standardisation import Standardisation
+from fomoad.scorers.standardisation import Scale, Standardisation
 from fomoad.training import sampling
 from fomoad.training.fit import Fit, image_scores
 from fomoad.training.sampling import Sample
@@ -49,6 +49,7 @@ class GmmFitter:
     """
 
     components: int
+    scale: Scale
     seed: int
 
     def fit(self, source: FeatureSource, sample_ids: Sequence[str]) -> GmmFit:
@@ -78,8 +79,8 @@ class GmmFitter:
 
         def fit_without(fold: int | None) -> GmmScorer:
             cells, moments = sample.without(fold)
-            standardise = sampling.whiten(cells, moments).rounded()
             begin = start.scorer if fold is None else start.held_out[fold]
+            standardise = sampling.scale_anew(moments, self.scale, begin.standardise).rounded()
             return refit_mixture(standardise.at(cells.positions, cells.features), standardise, begin)
 
         return _scored(source, sample, samples, _each(fit_without, sample))
@@ -96,7 +97,7 @@ class GmmFitter:
 
     def _fit_without(self, sample: Sample, count: int, fold: int | None) -> GmmScorer:
         cells, moments = sample.without(fold)
-        standardise = sampling.whiten(cells, moments)
+        standardise = sampling.whiten(cells, moments, self.scale)
         return fit_mixture(standardise.at(cells.positions, cells.features), standardise, count, self.seed)
 
 

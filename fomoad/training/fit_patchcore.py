@@ -16,7 +16,7 @@ from fomoad.features.store import Batch, FeatureSource
 from fomoad.machine import processors
 from fomoad.progress import log, step
 from fomoad.scorers.patchcore import PatchCoreScorer
-from fomoad.scorers.standardisation import Standardisation
+from fomoad.scorers.standardisation import Scale, Standardisation
 from fomoad.training import sampling
 from fomoad.training.fit import Fit
 from fomoad.training.sampling import Sample
@@ -55,6 +55,7 @@ class PatchCoreFitter:
     sampling_ratio: float
     k: int
     window: int
+    scale: Scale
     memory_limit: int
     seed: int
 
@@ -62,7 +63,7 @@ class PatchCoreFitter:
         """Fit to float features."""
         samples = sampling.number_samples(sample_ids)
         sample = sampling.draw(source, sample_ids, self.seed)
-        standardisations = _standardisations(sample)
+        standardisations = _standardisations(sample, self.scale)
         patches = self._select(source, standardisations[0])
         scorers = self._scorers(source, samples, standardisations, patches)
         return _scored(source, sample, samples, scorers, patches)
@@ -78,7 +79,7 @@ class PatchCoreFitter:
         """Fit to int8 features: the bank is made of the same patches as that of `start`."""
         samples = sampling.number_samples(sample_ids)
         sample = sampling.draw(source, sample_ids, self.seed)
-        standardisations = [each.rounded() for each in _standardisations(sample)]
+        standardisations = [each.rounded() for each in _standardisations(sample, self.scale)]
         scorers = self._scorers(source, samples, standardisations, start.patches)
         return _scored(source, sample, samples, [scorer.rounded() for scorer in scorers], start.patches)
 
@@ -93,13 +94,13 @@ class PatchCoreFitter:
         log(f"The memory bank shrinks from {len(fit.patches)} to {kept} entries to fit into the flash.")
         samples = sampling.number_samples(sample_ids)
         sample = sampling.draw(source, sample_ids, self.seed)
-        scorers = self._scorers(source, samples, _standardisations(sample), fit.patches[:kept])
+        scorers = self._scorers(source, samples, _standardisations(sample, self.scale), fit.patches[:kept])
         return _scored(source, sample, samples, scorers, fit.patches[:kept])
 
     def _select(self, source: FeatureSource, standardise: Standardisation) -> NDArray[np.int64]:
         """The number (M,) of each of the bank's entries among all patches."""
         patches = len(source) * standardise.positions
-        row_bytes = standardise.gain[0, 0].nbytes
+        row_bytes = 4 * standardise.dimensions
         most = min(MAX_BANK, int(self.memory_limit * BANK_SHARE) // row_bytes)
         count = min(max(1, round(self.sampling_ratio * patches)), most)
         if count == most:
@@ -107,7 +108,7 @@ class PatchCoreFitter:
 
         def read() -> Iterator[Array]:
             for _, features in source.batches("Reading features"):
-                yield standardise(features).reshape(-1, features.shape[-1])
+                yield standardise(features).reshape(-1, standardise.dimensions)
 
         with step(f"Selecting {count} of {patches} patches for the memory bank"):
             return streamed_k_center(read, count, self.seed, int(self.memory_limit * SAMPLE_SHARE) // row_bytes)
@@ -138,9 +139,9 @@ class PatchCoreFitter:
         ]
 
 
-def _standardisations(sample: Sample) -> list[Standardisation]:
-    """By all images, then by those of all folds except one."""
-    return [sampling.whiten(*sample.without(fold)) for fold in (None, *range(sample.folds))]
+def _standardisations(sample: Sample, scale: Scale) -> list[Standardisation]:
+    """By all images, then by those of all folds but one."""
+    return [sampling.whiten(*sample.without(fold), scale) for fold in (None, *range(sample.folds))]
 
 
 def _scored(

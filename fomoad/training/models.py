@@ -32,7 +32,7 @@ from fomoad.metadata import (
 from fomoad.parameters import Parameters
 from fomoad.progress import step, warn
 from fomoad.settings import TrainSettings
-from fomoad.training import fitters, threshold_summary
+from fomoad.training import fitters, recipes, threshold_summary
 from fomoad.training.fit import Fit
 from fomoad.training.int8 import convert_int8, round_network
 from fomoad.training.made_defects import Tested, record_detection
@@ -50,7 +50,8 @@ PACKAGES: Final = ("tensorflow", "keras", "numpy", "scikit-learn", "scipy", "onn
 
 def train_models(parameters: Parameters, data: TrainingData, work_directory: Path | None) -> dict[str, bytes]:
     """Fit detectors to checked training images and convert them: file names to contents, the metadata last."""
-    settings = parameters.settings
+    settings = parameters.settings.model_copy(update={"backbone": data.weights.backbone})
+    settings = recipes.with_recipe(settings, recipes.robust(settings))
     features = build_features(settings, data.images, data.weights)
     fit, extract, int8 = fit_within_limits(settings, data.split, data.images, features, work_directory)
     models = convert_float(settings, data.images, features, fit) | {tflite.INT8_FILE: int8.model}
@@ -63,7 +64,7 @@ def train_models(parameters: Parameters, data: TrainingData, work_directory: Pat
     for name, each in tested.items():
         threshold_summary.show(name, each.model.record.threshold)
     records = {name: model.record for name, model in models.items()}
-    metadata = _metadata(parameters, data, features, fit, records)
+    metadata = _metadata(parameters, settings, data, features, fit, records)
     contents = {name: model.content for name, model in models.items()}
     return contents | {METADATA_FILE: metadata.model_dump_json(indent=2).encode() + b"\n"}
 
@@ -124,24 +125,28 @@ def build_features(settings: TrainSettings, images: Images, weights: Weights) ->
 
     Raises UserError where a window of PatchCore's pooling would be larger than the images' grid.
     """
-    architecture = ARCHITECTURES[settings.backbone]
-    if settings.scorer() == "gmm":
-        layers, pooling = architecture.mixture_layers, STOCK_POOLING
-    else:
-        layers, pooling = architecture.bank_layers[: settings.layers], Pooling(settings.pool_size)
-        cells = math.ceil(min(images.shape[:2]) / GRID_STRIDE)
-        if pooling.size > cells:
-            raise UserError(
-                f"--pool-size {pooling.size} is more than the {cells} cells along the images' shorter side: lower it."
-            )
-    network = load.load(settings.backbone, weights, images.shape, settings.image_input_scaling, layers)
+    architecture = ARCHITECTURES[weights.backbone]
+    recipe = recipes.robust(settings)
+    pooling = STOCK_POOLING if settings.scorer() == "gmm" else Pooling(recipe.pool_size)
+    cells = math.ceil(min(images.shape[:2]) / GRID_STRIDE)
+    if pooling.size > cells:
+        raise UserError(
+            f"--pool-size {pooling.size} is more than the {cells} cells along the images' shorter side: lower it."
+        )
+    layers = architecture.layers[: recipe.layers]
+    network = load.load(weights.backbone, weights, images.shape, settings.image_input_scaling, layers)
     return Features(network, architecture.grid_layer, pooling)
 
 
 def _metadata(
-    parameters: Parameters, data: TrainingData, features: Features, fit: Fit, models: dict[str, ModelFile]
+    parameters: Parameters,
+    settings: TrainSettings,
+    data: TrainingData,
+    features: Features,
+    fit: Fit,
+    models: dict[str, ModelFile],
 ) -> AnomalyMetadata:
-    settings = parameters.settings
+    """The written record; `settings` are the parameters' with what was found for those that are auto."""
     thresholds = models[tflite.FLOAT_FILE].threshold
     _, rows, columns = models[tflite.FLOAT_FILE].output.shape
     height, width, channels = data.images.shape
@@ -154,7 +159,7 @@ def _metadata(
         settings=settings.model_dump(),
         settings_from=dict(parameters.sources),
         backbone=BackboneInfo(
-            name=settings.backbone,
+            name=data.weights.backbone,
             layers=list(features.network.outputs),
             weights=data.weights.origin,
             weights_sha256=data.weights.sha256(),

@@ -3,7 +3,7 @@
 import functools
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -12,7 +12,7 @@ from sklearn.model_selection import GroupKFold
 
 from fomoad.errors import UserError
 from fomoad.features.store import FeatureSource
-from fomoad.scorers.standardisation import Moments, Standardisation, standardisation
+from fomoad.scorers.standardisation import WHITENING, Moments, Scale, Standardisation, standardisation
 
 Array = NDArray[np.float32]
 
@@ -85,10 +85,19 @@ def draw(source: FeatureSource, sample_ids: Sequence[str], seed: int) -> Sample:
     return Sample(fold_of, [moments[fold] for fold in sorted(moments)], sampled)
 
 
-def whiten(cells: Cells, moments: list[Moments]) -> Standardisation:
-    """The standardisation by the moments of some images, and the whitening by cells of them."""
-    scaling = standardisation(functools.reduce(operator.add, moments))
-    return scaling.whitened(cells.positions, cells.features)
+def whiten(cells: Cells, moments: list[Moments], scale: Scale) -> Standardisation:
+    """The standardisation by the moments of some images, and the whitening by cells of them.
+
+    Features that are not scaled are not whitened either: distances are those of what the backbone gives.
+    """
+    scaling = standardisation(functools.reduce(operator.add, moments), scale)
+    return scaling.whitened(cells.positions, cells.features, 0.0 if scale == "none" else WHITENING)
+
+
+def scale_anew(moments: list[Moments], scale: Scale, start: Standardisation) -> Standardisation:
+    """The standardisation by the moments of like features, into the directions of `start`."""
+    scaling = standardisation(functools.reduce(operator.add, moments), scale)
+    return replace(scaling, whitening_matrix=start.whitening_matrix)
 
 
 def fold_count(samples: int) -> int:

@@ -62,7 +62,7 @@ def check(settings: TrainSettings, split: Split, where: str, names: LabelNames) 
     Raises UserError for too few images, values that are not images of the scaling, images labelled anomaly, and weights
     that are not to be had.
     """
-    weights = find_weights(settings.backbone, settings.weights, settings.weights_resolution)
+    weights = find_weights(settings.backbone, settings.weights, settings.weights_resolution, settings.target_device)
     images = split.images
     if images is None or len(images) < MIN_IMAGES:
         raise UserError(f"{where} holds {len(split)} training images: at least {MIN_IMAGES} of good parts are needed.")
@@ -94,7 +94,7 @@ def fit(parameters: Parameters, data: TrainingData, work_directory: Path | None 
     Raises UserError where the settings cannot be kept with these images.
     """
     output_directory.check_temporary_folder()
-    log(f"Backbone {parameters.settings.backbone} with weights: {data.weights.origin}")
+    log(f"Backbone {data.weights.backbone} with weights: {data.weights.origin}")
     with _no_collection():
         from fomoad.training.models import train_models
 

@@ -55,7 +55,7 @@ KERAS_PREPROCESSING = {
 def test_folded_network_agrees_with_keras(name: str, shape: tuple[int, int, int], input_scaling: str) -> None:
     """Every size, scaling and channel count gives Keras' own outputs for the same pixels."""
     architecture = ARCHITECTURES[name]
-    layers = (*architecture.bank_layers, architecture.mixture_layers[-1])
+    layers = architecture.layers
     model = model_of(name, shape[0], shape[1])
     pixels = np.random.default_rng(1).uniform(0, 255, (2, *shape)).astype(np.float32)
 

@@ -155,7 +155,9 @@ def test_corrected_biases_keep_every_mean() -> None:
 def test_trained_weights_keep_their_features(shared: Path) -> None:
     """With trained weights, vanished channels included, corrected int8 features are close to the float ones."""
     weights = shared / "weights/keras/models/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_128_no_top.h5"
-    exact = load.load("mobilenet-v2-0.35", Weights("test", weights), (96, 96, 3), DEFAULT_SCALING, (LAYER,))
+    exact = load.load(
+        "mobilenet-v2-0.35", Weights("test", weights, "mobilenet-v2-0.35"), (96, 96, 3), DEFAULT_SCALING, (LAYER,)
+    )
     images = blocky_images(8, (96, 96, 3))
     ranges = calibration.calibrate(exact, images, CODES)
     plain = calibration.errors(exact, exact, ranges, images)[LAYER]

@@ -145,7 +145,11 @@ def test_a_whole_backbone_computes_what_it_did() -> None:
 def test_trained_weights_lose_less_of_their_features(origin: str, shared: Path) -> None:
     """With vanished channels (ImageNet's) and without; measured on images that were not calibrated on."""
     imagenet = shared / "weights/keras/models/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_128_no_top.h5"
-    weights = Weights("test", imagenet) if origin == "imagenet" else find_weights("mobilenet-v2-0.35", "bundled", 96)
+    weights = (
+        Weights("test", imagenet, "mobilenet-v2-0.35")
+        if origin == "imagenet"
+        else find_weights("mobilenet-v2-0.35", "bundled", 96)
+    )
     exact = load.load("mobilenet-v2-0.35", weights, (96, 96, 3), DEFAULT_SCALING, (LAYER,))
     images = blocky_images(16, (96, 96, 3))
     errors = []

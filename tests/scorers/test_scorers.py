@@ -5,12 +5,21 @@ import pytest
 import tensorflow as tf
 from scipy.linalg import fractional_matrix_power
 from scipy.spatial.distance import cdist
+from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 
 from fomoad.scorers.gmm import CAPACITIES, GmmScorer
 from fomoad.scorers.patchcore import PatchCoreScorer
 from fomoad.scorers.patchcore_graph import graph as patchcore_graph
-from fomoad.scorers.standardisation import FLOOR, WHITENING_FLOOR, Moments, Standardisation, standardisation
+from fomoad.scorers.standardisation import (
+    DIRECTIONS,
+    FLOOR,
+    WHITENING_FLOOR,
+    Moments,
+    Scale,
+    Standardisation,
+    standardisation,
+)
 from fomoad.scorers.standardisation_graph import standardise as standardise_graph
 from fomoad.training.fit_gmm import fit_mixture, refit_mixture
 
@@ -184,7 +193,7 @@ def test_standardisation_is_each_place_s_own() -> None:
     np.testing.assert_allclose(standardise.at(places, cells), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("dimensions", [24, 100])
+@pytest.mark.parametrize("dimensions", [24, 80])
 def test_half_whitening_takes_the_fourth_root_of_the_covariance(dimensions: int) -> None:
     """Against SciPy's matrix power; the graph, in slices where it is wide, computes the same."""
     random = np.random.default_rng(3)
@@ -197,6 +206,41 @@ def test_half_whitening_takes_the_fourth_root_of_the_covariance(dimensions: int)
     expected = fractional_matrix_power(covariance / np.trace(covariance) * dimensions + floor, -0.25)
     np.testing.assert_allclose(whitening.whitening_matrix, expected, atol=1e-3)
     np.testing.assert_allclose(standardise_graph(whitening, tf.constant(images)).numpy(), whitening(images), atol=1e-3)
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5])
+def test_wide_features_keep_the_directions_of_the_largest_variance(power: float) -> None:
+    """Against scikit-learn's PCA: inner products are those of its components, each divided as half whitening says."""
+    random = np.random.default_rng(11)
+    mixed = (
+        random.standard_normal((3000, 160))
+        * np.geomspace(3, 0.05, 160)
+        @ np.linalg.qr(random.standard_normal((160, 160)))[0]
+    )
+    images = mixed.reshape(500, 2, 3, 160).astype(np.float32)
+    scaling = standardisation(Moments.of(images), "global")
+    whitening = scaling.whitened(np.arange(3000) % 6, images.reshape(-1, 160), power)
+    assert whitening.dimensions == DIRECTIONS
+    cells = scaling(images).reshape(-1, 160)
+    pca = PCA(DIRECTIONS, svd_solver="full").fit(cells)
+    relative = pca.explained_variance_ * (len(cells) - 1) / len(cells) / cells.var(axis=0).mean() + WHITENING_FLOOR
+    components = pca.components_ @ cells[:50].T * relative[:, None] ** (-power / 2)
+    found = whitening(images).reshape(-1, DIRECTIONS)[:50]
+    np.testing.assert_allclose(found @ found.T, components.T @ components, atol=2e-2)
+    np.testing.assert_allclose(standardise_graph(whitening, tf.constant(images)).numpy(), whitening(images), atol=1e-3)
+
+
+@pytest.mark.parametrize(("scale", "expected"), [("global", [2.0, 3.0]), ("none", [2.55, 2.55])])
+def test_one_scale_for_the_whole_image(scale: Scale, expected: list[float]) -> None:
+    """global divides by each feature's deviation over the whole image, none by what features deviate by in all."""
+    random = np.random.default_rng(12)
+    images = (random.standard_normal((5000, 2, 2, 2)) * [2.0, 3.0] + 7).astype(np.float32)
+    standardise = standardisation(Moments.of(images), scale)
+    np.testing.assert_allclose(1 / standardise.gain, np.broadcast_to(expected, (2, 2, 2)), rtol=0.02)
+    np.testing.assert_allclose(standardise(images).mean(axis=(0, 1, 2)), 0, atol=0.02)
+    np.testing.assert_allclose(
+        standardise_graph(standardise, tf.constant(images)).numpy(), standardise(images), atol=1e-5
+    )
 
 
 def test_a_rounded_whitening_matrix_is_made_of_127_steps() -> None:

@@ -20,7 +20,9 @@ def _clusters(images: int, clusters: int, seed: int) -> np.ndarray:
 
 def _fit(features: np.ndarray, components: int, sample_ids: list[str] | None = None):
     source = FeatureSource(Rows(features), lambda rows: rows, 2**30)
-    return GmmFitter(components, seed=1).fit(source, sample_ids or [str(row) for row in range(len(features))])
+    return GmmFitter(components, scale="place", seed=1).fit(
+        source, sample_ids or [str(row) for row in range(len(features))]
+    )
 
 
 @pytest.mark.parametrize(("images", "fewest", "most"), [(8, 2, 10), (16, 2, 40), (120, 64, 64)])

@@ -61,11 +61,16 @@ def test_every_format_agrees_with_the_reference(
     images_of_training = textures(40, shape, 0)
     write_data(tmp_path / "data", images_of_training)
     settings = TrainSettings(
-        scoring_function=scoring, capacity="low", layers=3, sampling_ratio=0.05, weights=str(random_weights)
+        scoring_function=scoring,
+        backbone="mobilenet-v2-0.35",
+        capacity="low",
+        layers=3,
+        sampling_ratio=0.05,
+        weights=str(random_weights),
     )
     opened = dataset.open_split(tmp_path / "data", "train", "0..1", Info()).images
     assert opened is not None
-    features = build_features(settings, opened, Weights("random", random_weights))
+    features = build_features(settings, opened, Weights("random", random_weights, "mobilenet-v2-0.35"))
     extract = extractor(features)
     source = FeatureSource(opened, extract, 2**29)
     sample_ids = [str(row) for row in range(40)]
@@ -98,7 +103,7 @@ def test_a_bank_can_be_made_of_another_fit_s_patches(tmp_path: Path) -> None:
     def extract(batch: Any) -> Any:
         return batch.reshape(len(batch), 4, 4, 64)
 
-    fitter = PatchCoreFitter(0.2, k=1, window=1, memory_limit=2**29, seed=1)
+    fitter = PatchCoreFitter(0.2, k=1, window=1, scale="place", memory_limit=2**29, seed=1)
     first = fitter.fit(FeatureSource(images, extract, 2**29), sample_ids)
     thrice = FeatureSource(images, lambda batch: 3 * extract(batch), 0)
     again = fitter.refit(thrice, sample_ids, first)
