@@ -31,7 +31,7 @@ def read(settings: TrainSettings, directory: Path) -> tuple[np.ndarray, np.ndarr
     """The features of the training images, of the test images, and which of these are anomalous."""
     info = read_info(None, directory)
     splits = [dataset.open_split(directory, name, settings.image_input_scaling, info) for name in ("train", "test")]
-    weights = find_weights(settings.backbone, settings.weights, settings.weights_resolution)
+    weights = find_weights(settings.backbone, settings.weights, settings.weights_resolution, settings.target_device)
     features = models.build_features(settings, splits[0].images, weights)
     extract = extractor(features)
     train, test = (np.concatenate([extract(batch) for _, batch in split.images.batches(64)]) for split in splits)

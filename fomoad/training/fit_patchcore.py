@@ -71,7 +71,7 @@ class PatchCoreFitter:
     def scorer(self, source: FeatureSource, sample_ids: Sequence[str]) -> PatchCoreScorer:
         """Select a memory bank from the features of all images."""
         samples = sampling.number_samples(sample_ids)
-        standardise = sampling.whiten(*sampling.draw(source, sample_ids, self.seed).without(None))
+        standardise = sampling.whiten(*sampling.draw(source, sample_ids, self.seed).without(None), self.scale)
         [scorer] = self._scorers(source, samples, [standardise], self._select(source, standardise))
         return scorer
 
