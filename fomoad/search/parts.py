@@ -89,7 +89,10 @@ def open_parts(directory: Path, image_scaling: str, seed: int, work: Path) -> Pa
     test = dataset.open_split(directory, "test", image_scaling, info)
     if train.images is None or len(train) < 10:
         raise UserError(f"{directory} holds {len(train)} training images: a search needs at least 10.")
-    flags = np.array(label_names.anomalous_flags(test.labels), dtype=object) if len(test) else np.empty(0, object)
+    names = label_names.kept_label_names(directory)
+    flags = (
+        np.array(label_names.anomalous_flags(test.labels, names), dtype=object) if len(test) else np.empty(0, object)
+    )
     if test.images is not None and (flags == True).sum() >= 2 and (flags == False).sum() >= 2:  # noqa: E712
         known = np.flatnonzero(flags != None)  # noqa: E711
         halves = _halves([test.ids[row] for row in known], seed, flags[known].astype(bool))
