@@ -24,7 +24,7 @@ Ends = Mapping[str, tuple[Array, Array]]
 RELU6_TOP: Final = 6.0
 VANISHED: Final = 1e-6
 """A channel's weights below this share of the layer's largest are what weight decay left of nothing."""
-MARGIN: Final = 0.25
+MARGIN: Final = 1.0
 """How much wider than measured a channel's range is taken on either side, as a share: defects are not measured."""
 MOST_STRETCH: Final = 16.0
 """A channel is stretched by no more than this: one that hardly varies on good parts may do so on others."""
