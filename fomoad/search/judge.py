@@ -207,6 +207,6 @@ def _extract(shared: _Shared, batches: Iterator[tuple[slice, Array]]) -> Array:
 
 def _feature_settings(settings: TrainSettings) -> TrainSettings:
     """The settings that features depend on; the others are made the same for all."""
-    names = ("backbone", "weights", "weights_resolution", "layers", "pool_size", "image_input_scaling")
+    names = ("target_device", "backbone", "weights", "weights_resolution", "layers", "pool_size", "image_input_scaling")
     kept = {name: getattr(settings, name) for name in names}
     return TrainSettings(**kept, scoring_function=settings.scorer())
