@@ -17,11 +17,13 @@ from fomoad.commands import (
     monitor,
     predict,
     profile,
+    review,
     sample_data,
     search,
     sign,
     test,
     train,
+    update,
 )
 from fomoad.errors import UserError
 from fomoad.signals import supervise
@@ -59,6 +61,8 @@ COMMANDS: Final[dict[str, Command]] = {
     "monitor": monitor,
     "search": search,
     "sign": sign,
+    "review": review,
+    "update": update,
     "import": import_images,
     "sample-data": sample_data,
     "doctor": doctor,

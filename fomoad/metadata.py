@@ -191,3 +191,6 @@ class AnomalyMetadata(Record):
     training_images: int
     versions: dict[str, str]
     models: dict[str, ModelFile]
+    parent: dict[str, str] | None = Field(
+        default=None, description="SHA-256 of each model file that these were updated from by `fomoad update`."
+    )

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -51,3 +52,16 @@ def printed() -> Iterator[None]:
     """What functions say is printed, as by the command line."""
     with progress.console():
         yield
+
+
+@pytest.fixture(scope="session", params=["gmm", "patchcore"])
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, random_weights: Path) -> Any:
+    """Data, output directory and arguments of a finished training."""
+    from tests.training.test_train import textures, train, write_data
+
+    folder = tmp_path_factory.mktemp(request.param)
+    data = write_data(folder / "data", textures(30, (64, 64, 1), 0))
+    (data / "train_input.json").write_text('{"imageResize": "fit-short", "imageInputScaling": "0..1"}')
+    arguments = [f"--scoring-function={request.param}", "--capacity=low", "--weights", str(random_weights)]
+    assert train(data, folder / "out", *arguments, "--epochs", "30", "--learning-rate", "0.1") == 0
+    return data, folder / "out", arguments

@@ -23,6 +23,9 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--print-parameters", action="store_true", help="print all parameters as JSON, and do not train"
     )
+    parser.add_argument(
+        "--no-state", action="store_true", help="leave out training_state.npz, which monitor and update need"
+    )
     settings.add_arguments(parser)
 
 
@@ -39,4 +42,11 @@ def run(arguments: argparse.Namespace) -> None:
         if getattr(arguments, name) is None:
             raise UserError(f"The argument --{name.replace('_', '-')} is required; see fomoad train --help.")
     extras.require("train", "fomoad train")
-    train(resolved, arguments.data_directory, arguments.out_directory, arguments.info_file, arguments.work_directory)
+    train(
+        resolved,
+        arguments.data_directory,
+        arguments.out_directory,
+        arguments.info_file,
+        arguments.work_directory,
+        keep_state=not arguments.no_state,
+    )

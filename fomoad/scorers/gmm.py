@@ -57,14 +57,21 @@ class GmmScorer:
 
     def score(self, features: Array) -> Array:
         """Scores (..., rows, columns) of features (..., rows, columns, D)."""
-        scores = (self.mean - self.log_likelihood(self.standardise(features))) / self.deviation
-        return np.maximum(scores, 0).astype(np.float32)
+        return self._standardised_scores(self.standardise(features))
+
+    def score_at(self, positions: NDArray[np.int64], features: Array) -> Array:
+        """Scores (n,) of feature vectors (n, D) that were taken at `positions` (n,)."""
+        return self._standardised_scores(self.standardise.at(positions, features))
 
     def graph(self, features: "tf.Tensor") -> "tf.Tensor":
         """The same as TensorFlow operations, (N, R, C, D) to (N, R, C)."""
         from fomoad.scorers.gmm_graph import graph
 
         return graph(self, features)
+
+    def _standardised_scores(self, cells: Array) -> Array:
+        scores = (self.mean - self.log_likelihood(cells)) / self.deviation
+        return np.maximum(scores, 0).astype(np.float32)
 
     def log_likelihood(self, cells: Array) -> NDArray[np.float64]:
         """Of standardised features (..., D), by |x - m|^2 = |x|^2 - 2 x m + |m|^2."""

@@ -66,6 +66,10 @@ class PatchCoreScorer:
         highest: Array = sliding_window_view(around, (1, self.window, self.window)).max(axis=(-3, -2, -1))
         return highest
 
+    def score_at(self, positions: NDArray[np.int64], features: Array) -> Array:
+        """Scores (n,) of patches of features (n, D) that were taken at `positions` (n,)."""
+        return self._nearest(self.standardise.at(positions, features), EVERY)
+
     def held_out_scores(self, features: Array, samples: NDArray[np.int64]) -> Array:
         """The highest score (n,) of each image, given features (n, R, C, D) and the sample (n,) it is of.
 

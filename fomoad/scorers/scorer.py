@@ -33,5 +33,8 @@ class Scorer(Protocol):
     def score(self, features: Array) -> Array:
         """Scores (N, rows, columns) of features (N, R, C, D)."""
 
+    def score_at(self, positions: NDArray[np.int64], features: Array) -> Array:
+        """Scores (n,) of single feature vectors (n, D) that were taken at `positions` (n,), counted row by row."""
+
     def graph(self, features: "tf.Tensor") -> "tf.Tensor":
         """Scores (N, rows, columns) of features (N, R, C, D), as TensorFlow operations."""

@@ -19,16 +19,26 @@ that never saw those images."""
 
 
 @dataclass(frozen=True)
-class Fit:
+class Scored:
     """A scorer, and the scores (N,) of its training images by scorers that never saw the image's sample.
 
-    `samples` (N,) number the samples that the images show; `score_unseen` gives scores of changed versions of the
-    images, by the same scorers.
+    `samples` (N,) number the samples that the images show. Model files are made of it.
     """
 
     scorer: Scorer
     held_out_scores: Array
     samples: NDArray[np.int64]
+
+    @property
+    def highest(self) -> float:
+        """The score that the rule `max` takes."""
+        return float(self.held_out_scores.max())
+
+
+@dataclass(frozen=True)
+class Fit(Scored):
+    """A fit. `score_unseen` gives scores of changed versions of its images, by the scorers that never saw them."""
+
     score_unseen: ScoreUnseen
 
 

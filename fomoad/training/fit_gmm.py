@@ -18,7 +18,7 @@ from fomoad.scorers.gmm import GmmScorer
 from fomoad.scorers.standardisation import Scale, Standardisation
 from fomoad.training import sampling
 from fomoad.training.fit import Fit, image_scores
-from fomoad.training.sampling import Sample
+from fomoad.training.sampling import Cells, Sample
 
 Array = NDArray[np.float32]
 
@@ -34,10 +34,11 @@ ANY_GAIN: Final = 1e9
 
 @dataclass(frozen=True)
 class GmmFit(Fit):
-    """A mixture, and `held_out`, the mixtures that held a fold of the images out."""
+    """A mixture, `held_out`, the mixtures that held a fold of the images out, and the `cells` it was fitted to."""
 
     scorer: GmmScorer
     held_out: tuple[GmmScorer, ...]
+    cells: Cells
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ def _scored(source: FeatureSource, sample: Sample, samples: NDArray[np.int64], m
 
     for rows, features in source.batches("Scoring training images"):
         held_out_scores[rows] = score_unseen(features, np.arange(rows.start, rows.stop))
-    return GmmFit(scorer, held_out_scores, samples, score_unseen, tuple(held_out))
+    return GmmFit(scorer, held_out_scores, samples, score_unseen, tuple(held_out), sample.cells)
 
 
 def _held_out_likelihood(sample: Sample, mixtures: list[GmmScorer]) -> float:

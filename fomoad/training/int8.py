@@ -20,7 +20,7 @@ from fomoad.quantization import calibration, equalization
 from fomoad.scorers.scorer import Scorer
 from fomoad.settings import TrainSettings
 from fomoad.training.detector import DetectorGraph
-from fomoad.training.fit import Fit
+from fomoad.training.fit import Scored
 from fomoad.training.model_files import Model, file_thresholds, model_record, score_divisor, suggested_threshold
 
 Array = NDArray[np.float32]
@@ -54,8 +54,8 @@ def convert_int8(
     features: Features,
     ranges: Ranges,
     image_shape: tuple[int, int, int],
-    float_fit: Fit,
-    fit: Fit,
+    float_fit: Scored,
+    fit: Scored,
 ) -> Model:
     """Convert a fit to int8 features, and give it thresholds on steps of its own output."""
     suggested = own_threshold(settings, float_fit, fit)
@@ -69,7 +69,7 @@ def convert_int8(
 
     output_step = model.output.scale
     assert output_step is not None, "the model is an int8 one"
-    highest = carried_over(float_fit, fit, float(float_fit.held_out_scores.max())) / divisor
+    highest = carried_over(float_fit, fit, float_fit.highest) / divisor
     # Half-way between two steps, so that the scores themselves are never at the threshold but for rounding.
     highest = (math.floor(highest / output_step) + 0.5) * output_step
     chosen = file_thresholds(settings, fit, output_transform, output_step, highest)
@@ -92,7 +92,7 @@ def int8_content(
         return widening.store_as_int8(widening.read_codes_by_cast(content))
 
 
-def own_threshold(settings: TrainSettings, float_fit: Fit, fit: Fit) -> float:
+def own_threshold(settings: TrainSettings, float_fit: Scored, fit: Scored) -> float:
     """The int8 model's threshold, in its scorer's own units.
 
     A conformal one is its own, for the promise's sake. That of the rule `max` depends on the single highest image,
@@ -104,7 +104,7 @@ def own_threshold(settings: TrainSettings, float_fit: Fit, fit: Fit) -> float:
     return carried_over(float_fit, fit, suggested_threshold(settings, float_fit))
 
 
-def carried_over(float_fit: Fit, fit: Fit, threshold: float) -> float:
+def carried_over(float_fit: Scored, fit: Scored, threshold: float) -> float:
     """A threshold of the float32 scorer in the int8 one's units, by the highest images' scores from both."""
     order = np.argsort(float_fit.held_out_scores, kind="stable")
     highest = order[-max(MIN_HIGHEST, len(order) // HIGHEST_SHARE) :]

@@ -11,7 +11,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fomoad.data.dataset import Images
 from fomoad.device import profile
 from fomoad.device.profile import Profile
 from fomoad.export import onnx_file, saved_model, tflite
@@ -22,7 +21,7 @@ from fomoad.progress import log, step
 from fomoad.settings import TrainSettings
 from fomoad.training import sampling, thresholds
 from fomoad.training.detector import DetectorGraph
-from fomoad.training.fit import Fit
+from fomoad.training.fit import Scored
 from fomoad.training.thresholds import HeldOut
 
 Array = NDArray[np.float32]
@@ -41,7 +40,9 @@ class Model:
     output_transform: OutputTransform
 
 
-def convert_float(settings: TrainSettings, images: Images, features: Features, fit: Fit) -> dict[str, Model]:
+def convert_float(
+    settings: TrainSettings, image_shape: tuple[int, int, int], features: Features, fit: Scored
+) -> dict[str, Model]:
     """Convert a fit to the float32 formats, and measure the TFLite model meanwhile."""
     divisor = score_divisor(settings, suggested_threshold(settings, fit))
 
@@ -49,8 +50,8 @@ def convert_float(settings: TrainSettings, images: Images, features: Features, f
         return scores / np.float32(divisor)
 
     chosen = file_thresholds(settings, fit, output_transform)
-    exported = Exported(DetectorGraph(features, fit.scorer, divisor).graph, images.shape)
-    image = TensorInfo(shape=[1, *images.shape], dtype="float32")
+    exported = Exported(DetectorGraph(features, fit.scorer, divisor).graph, image_shape)
+    image = TensorInfo(shape=[1, *image_shape], dtype="float32")
     scores = TensorInfo(shape=[1, *exported.grid], dtype="float32")
     models = {}
     with ThreadPoolExecutor(1) as beside:
@@ -83,21 +84,24 @@ def measure(name: str, content: bytes) -> Profile:
 
 def file_thresholds(
     settings: TrainSettings,
-    fit: Fit,
+    fit: Scored,
     output_transform: OutputTransform,
     step: float | None = None,
     highest: float | None = None,
 ) -> Threshold:
     """Thresholds for a model file whose output turns the scorer's scores into `output_transform(scores)`.
 
-    `step` is the size of the output's steps, None for float32; `highest` as in `thresholds.choose`.
+    `step` is the size of the output's steps, None for float32; `highest` is the threshold of the rule `max`, where it
+    is not that of the fit's own highest score.
     """
     held_out = HeldOut(output_transform(fit.held_out_scores), fit.samples, step)
+    if highest is None:
+        highest = held_out.at(float(output_transform(np.array([fit.highest], np.float32))[0]))
     method, rate = settings.threshold_method, settings.false_positive_rate
     return thresholds.choose(held_out, method, rate, sampling.fold_count(held_out.sample_count), highest)
 
 
-def suggested_threshold(settings: TrainSettings, fit: Fit) -> float:
+def suggested_threshold(settings: TrainSettings, fit: Scored) -> float:
     """The threshold to use, in the scorer's own units."""
     return file_thresholds(settings, fit, lambda scores: scores).suggested
 

@@ -4,6 +4,7 @@ import contextlib
 import importlib.metadata
 import math
 import platform
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -11,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fomoad
+from fomoad import state_file
 from fomoad.backbones import load
 from fomoad.backbones.architectures import ARCHITECTURES
+from fomoad.backbones.graph import Ranges
 from fomoad.backbones.weights import Weights
 from fomoad.data.dataset import Images, Split
 from fomoad.device.profile import Profile
@@ -32,11 +35,12 @@ from fomoad.metadata import (
 from fomoad.parameters import Parameters
 from fomoad.progress import step, warn
 from fomoad.settings import TrainSettings
-from fomoad.training import fitters, recipes, threshold_summary
+from fomoad.training import defect_cells, fitters, recipes, state, threshold_summary
 from fomoad.training.fit import Fit
 from fomoad.training.int8 import convert_int8, round_network
 from fomoad.training.made_defects import Tested, record_detection
 from fomoad.training.model_files import convert_float, measure
+from fomoad.training.state import KeptFit, TrainingState
 from fomoad.training.training_data import TrainingData
 
 Array = NDArray[np.float32]
@@ -48,15 +52,20 @@ SHOWN_IDS: Final = 10
 PACKAGES: Final = ("tensorflow", "keras", "numpy", "scikit-learn", "scipy", "onnx", "tf2onnx", "ai-edge-litert")
 
 
-def train_models(parameters: Parameters, data: TrainingData, work_directory: Path | None) -> dict[str, bytes]:
-    """Fit detectors to checked training images and convert them: file names to contents, the metadata last."""
+def train_models(
+    parameters: Parameters, data: TrainingData, work_directory: Path | None, keep_state: bool = True
+) -> dict[str, bytes]:
+    """Fit detectors to checked training images and convert them: file names to contents, the metadata last.
+
+    `keep_state` adds what an update starts from and a monitor compares with (fomoad.training.state).
+    """
     settings = parameters.settings.model_copy(update={"backbone": data.weights.backbone})
     settings = recipes.with_recipe(settings, recipes.robust(settings))
     features = build_features(settings, data.images, data.weights)
-    fit, extract, int8 = fit_within_limits(settings, data.split, data.images, features, work_directory)
-    models = convert_float(settings, data.images, features, fit) | {tflite.INT8_FILE: int8.model}
-    float_file = Tested(models[tflite.FLOAT_FILE], fit, extract)
-    tested = {tflite.FLOAT_FILE: float_file, tflite.INT8_FILE: int8}
+    fitted = fit_within_limits(settings, data.split, data.images, features, work_directory)
+    models = convert_float(settings, data.images.shape, features, fitted.fit) | {tflite.INT8_FILE: fitted.int8.model}
+    float_file = Tested(models[tflite.FLOAT_FILE], fitted.fit, fitted.extract)
+    tested = {tflite.FLOAT_FILE: float_file, tflite.INT8_FILE: fitted.int8}
     record_detection(data.images, tested, settings.false_positive_rate, settings.seed)
     for model in models.values():
         if model.record.output.dtype == "float32":
@@ -64,20 +73,38 @@ def train_models(parameters: Parameters, data: TrainingData, work_directory: Pat
     for name, each in tested.items():
         threshold_summary.show(name, each.model.record.threshold)
     records = {name: model.record for name, model in models.items()}
-    metadata = _metadata(parameters, settings, data, features, fit, records)
+    metadata = _metadata(parameters, settings, data, features, fitted.fit, records)
     contents = {name: model.content for name, model in models.items()}
+    if keep_state:
+        contents[state_file.FILE] = state.contents(fitted.state(data, features, settings.seed), models)
     return contents | {METADATA_FILE: metadata.model_dump_json(indent=2).encode() + b"\n"}
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The float32 fit and what extracts its features; the int8 model with its own, and the network they come from."""
+
+    fit: Fit
+    extract: Extract
+    int8: Tested
+    int8_features: Features
+    ranges: Ranges
+
+    def state(self, data: TrainingData, features: Features, seed: int) -> TrainingState:
+        """What an update starts from."""
+        defects, int8_defects = defect_cells.draw(data.images, self.extract, self.int8.extract, self.fit.scorer, seed)
+        kept, int8_kept = KeptFit.of(self.fit, defects), KeptFit.of(self.int8.fit, int8_defects)
+        return TrainingState(tuple(data.split.ids), features, self.int8_features, self.ranges, kept, int8_kept)
 
 
 def fit_within_limits(
     settings: TrainSettings, split: Split, images: Images, features: Features, work_directory: Path | None
-) -> tuple[Fit, Extract, Tested]:
+) -> Fitted:
     """Fit in float32 and int8, with a smaller memory bank where the int8 model would not fit into the flash.
 
     Features that are too many for the memory are stored in the work directory meanwhile (see FeatureSource).
 
-    Returns the float32 fit and what extracts its features, and the int8 model with its own. Raises UserError where the
-    limits cannot be kept.
+    Raises UserError where the limits cannot be kept.
     """
     memory_limit = settings.memory_limit * 2**20
     fitter = fitters.fitter(settings)
@@ -94,7 +121,7 @@ def fit_within_limits(
             model.record.profile = measure(tflite.INT8_FILE, model.content)
         excess = excess_bytes(settings, model.record.profile)
         if excess <= 0:
-            return fit, source.extract, Tested(model, int8_fit, int8_source.extract)
+            return Fitted(fit, source.extract, Tested(model, int8_fit, int8_source.extract), rounded, ranges)
         smaller = fitter.shrink(source, split.ids, fit, excess)
         if smaller is None:
             raise UserError(

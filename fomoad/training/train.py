@@ -33,10 +33,12 @@ def train(
     out_directory: Path,
     info_file: Path | None = None,
     work_directory: Path | None = None,
+    keep_state: bool = True,
 ) -> None:
     """Train on the images of a data directory and write models and metadata to the output directory.
 
-    Features that are too many for the memory are stored in the work directory meanwhile.
+    Features that are too many for the memory are stored in the work directory meanwhile. `keep_state` writes what an
+    update starts from and a monitor compares with.
 
     Raises UserError where the data, the settings or the surroundings do not allow it; nothing is written then.
     """
@@ -44,7 +46,7 @@ def train(
         check_work_directory(work_directory)
     with output_directory.reserve(out_directory):
         data = open_directory(parameters.settings, data_directory, info_file)
-        files = fit(parameters, data, work_directory)
+        files = fit(parameters, data, work_directory, keep_state)
         output_directory.publish(out_directory, files)
     for name, content in files.items():
         log(f"Wrote {out_directory / name} ({len(content) / 1024:.0f} KiB)")
@@ -88,7 +90,9 @@ def check(settings: TrainSettings, split: Split, where: str, names: LabelNames) 
     return TrainingData(split, images, weights)
 
 
-def fit(parameters: Parameters, data: TrainingData, work_directory: Path | None = None) -> dict[str, bytes]:
+def fit(
+    parameters: Parameters, data: TrainingData, work_directory: Path | None = None, keep_state: bool = True
+) -> dict[str, bytes]:
     """Train on checked images: the names of all files and their contents, the metadata last.
 
     Raises UserError where the settings cannot be kept with these images.
@@ -98,7 +102,7 @@ def fit(parameters: Parameters, data: TrainingData, work_directory: Path | None 
     with _no_collection():
         from fomoad.training.models import train_models
 
-    return train_models(parameters, data, work_directory)
+    return train_models(parameters, data, work_directory, keep_state)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,8 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
 TAG = "fomoad-test"
-FILES = {"model.tflite", "model_quantized_int8_io.tflite", "model.onnx", "saved_model.zip", "anomaly_metadata.json"}
+MODELS = {"model.tflite", "model_quantized_int8_io.tflite", "model.onnx", "saved_model.zip"}
+FILES = MODELS | {"training_state.npz", "anomaly_metadata.json"}
 USER = "4711:4712"
 SIDE = 32
 """The smallest images: what these tests are about does not depend on the size."""
@@ -155,7 +156,7 @@ def check_complete(directory: Path) -> None:
 def check_models(directory: Path) -> None:
     """The models are those that the metadata beside them tells of."""
     metadata = json.loads((directory / "anomaly_metadata.json").read_text())
-    assert set(metadata["models"]) == FILES - {"anomaly_metadata.json"}
+    assert set(metadata["models"]) == MODELS
     for name, record in metadata["models"].items():
         assert hashlib.sha256((directory / name).read_bytes()).hexdigest() == record["sha256"], name
 

@@ -1,0 +1,144 @@
+"""What a training leaves for an update: both scorers, the features they were fitted to, and scores, but no image.
+
+Of the images there are feature vectors of single cells, scattered over all images: too few of each to see it by.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fomoad import state_file
+from fomoad.backbones.graph import Addition, Convolution, MaxPooling, Network, Normalisation, Ranges
+from fomoad.data.scaling import Affine
+from fomoad.errors import UserError
+from fomoad.export.tflite import INT8_FILE
+from fomoad.features.pooling import Features, Pooling
+from fomoad.scorers.gmm import GmmScorer
+from fomoad.scorers.patchcore import PatchCoreScorer
+from fomoad.scorers.standardisation import Standardisation
+from fomoad.training.fit import Fit, Scored
+from fomoad.training.fit_gmm import GmmFit
+from fomoad.training.model_files import Model
+from fomoad.training.sampling import Cells
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class KeptFit(Scored):
+    """A fit as it is kept: with a mixture's `cells`, None for a memory bank, and cells of known defects, if any.
+
+    The first `trained` of the images are those of the training; updates add others. The rule `max` takes the highest
+    score of the training: a reviewed image that scores higher is none of those it promises to let pass.
+    """
+
+    cells: Cells | None
+    defects: Cells | None
+    trained: int
+
+    @property
+    def highest(self) -> float:
+        """The score that the rule `max` takes."""
+        return float(self.held_out_scores[: self.trained].max())
+
+    @classmethod
+    def of(cls, fit: Fit, defects: Cells | None = None) -> "KeptFit":
+        """What is kept of a fit. Features of cells are rounded to 16 bits, which halves them."""
+        cells = _halved(fit.cells) if isinstance(fit, GmmFit) else None
+        kept = None if defects is None else _halved(defects)
+        return cls(fit.scorer, fit.held_out_scores, fit.samples, cells, kept, len(fit.held_out_scores))
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """What an update starts from. `sample_ids` (N,) name the sample that each training image shows."""
+
+    sample_ids: tuple[str, ...]
+    features: Features
+    int8_features: Features
+    ranges: Ranges
+    fit: KeptFit
+    int8_fit: KeptFit
+
+
+_CLASSES: Final[dict[str, Callable[..., Any]]] = {
+    each.__name__: each
+    for each in (
+        Addition, Affine, Cells, Convolution, Features, GmmScorer, KeptFit, MaxPooling, Network, Normalisation,
+        PatchCoreScorer, Pooling, Standardisation, TrainingState,
+    )
+}  # fmt: skip
+"""All that a state may be made of, beside numbers, texts, lists and arrays."""
+_CONTENT: Final = "content"
+
+
+def pack(state: TrainingState) -> dict[str, NDArray[Any]]:
+    """A state as arrays, with their arrangement as text in one of them."""
+    arrays: dict[str, NDArray[Any]] = {}
+    described = json.dumps(_described(state, arrays))
+    return arrays | {_CONTENT: np.array(described)}
+
+
+def contents(state: TrainingState, models: Mapping[str, Model]) -> bytes:
+    """The bytes of a state that belongs to these model files."""
+    arrays = pack(state)
+    for name, model in models.items():
+        fit = state.int8_fit if name == INT8_FILE else state.fit
+        arrays |= state_file.for_model(name, model.content, model.output_transform(fit.held_out_scores))
+    return state_file.pack(arrays)
+
+
+def read(model: Path) -> TrainingState:
+    """Read the state beside a model file.
+
+    Raises UserError where there is none, or it is damaged or of another training.
+    """
+    path = model.parent / state_file.FILE
+    arrays = state_file.read(path)
+    state_file.check(path, arrays, model)
+    try:
+        state = _restored(json.loads(str(arrays[_CONTENT])), arrays)
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} holds no state that an update can start from ({error!r}): train again.") from error
+    if not isinstance(state, TrainingState):
+        raise UserError(f"{path} holds no state that an update can start from: train again.")
+    return state
+
+
+def _halved(cells: Cells) -> Cells:
+    return Cells(cells.features.astype(np.float16), cells.positions, cells.images)
+
+
+def _described(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
+    if isinstance(value, np.ndarray):
+        name = f"array/{len(arrays)}"
+        arrays[name] = value
+        return {"array": name}
+    if is_dataclass(value):
+        name = type(value).__name__
+        assert name in _CLASSES, name
+        return {"class": name, "fields": {f.name: _described(getattr(value, f.name), arrays) for f in fields(value)}}
+    if isinstance(value, dict):
+        return {"map": {key: _described(each, arrays) for key, each in value.items()}}
+    if isinstance(value, tuple | list):
+        return [_described(each, arrays) for each in value]
+    assert value is None or isinstance(value, bool | int | float | str), value
+    return value
+
+
+def _restored(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
+    if isinstance(value, list):
+        return tuple(_restored(each, arrays) for each in value)
+    if not isinstance(value, dict):
+        return value
+    if "array" in value:
+        return arrays[value["array"]]
+    if "map" in value:
+        return {key: _restored(each, arrays) for key, each in value["map"].items()}
+    made = _CLASSES[value["class"]]
+    return made(**{key: _restored(each, arrays) for key, each in value["fields"].items()})
