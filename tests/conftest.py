@@ -29,10 +29,12 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A weights file for mobilenet-v2-0.35: random, with statistics that keep its features alive."""
+    import keras
     import numpy as np
 
     from fomoad.backbones.architectures import ARCHITECTURES
 
+    keras.utils.set_random_seed(0)  # the kernels are drawn by Keras
     random = np.random.default_rng(0)
     arrays = {}
     for layer in ARCHITECTURES["mobilenet-v2-0.35"].build((96, 96, 3)).layers:

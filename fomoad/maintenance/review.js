@@ -4,10 +4,10 @@
   const element = (id) => document.getElementById(id);
   let photos = [];
   let at = 0;
-  let busy = false;
+  let queue = Promise.resolve();
   const moved = [];
 
-  const show = (counts) => {
+  const show = async (counts) => {
     element("counts").textContent =
       `${counts["to-review"]} to review, ${counts.good} good, ${counts.defects} defects`;
     const photo = photos[at];
@@ -19,13 +19,14 @@
     element("photo").src = `/photo?token=${encodeURIComponent(token)}&name=${encodeURIComponent(photo.name)}`;
     const score = photo.score === null ? "" : `, score ${photo.score} (threshold ${photo.threshold})`;
     element("caption").textContent = `${photo.file ?? photo.name}: ${photo.verdict ?? "not scored"}${score}`;
+    await element("photo").decode().catch(() => {}); // no verdict before the photo is there
   };
 
   const load = async () => {
     const answer = await (await fetch(`/waiting?token=${encodeURIComponent(token)}`)).json();
     photos = answer.photos;
     at = Math.min(at, Math.max(0, photos.length - 1));
-    show(answer.counts);
+    await show(answer.counts);
   };
 
   const move = async (name, source, target) => {
@@ -38,32 +39,26 @@
     return answer.ok;
   };
 
-  const once = (work) => async () => {
-    if (busy) return;
-    busy = true;
-    try {
-      await work();
-    } catch {
+  const inTurn = (work) => () => {
+    queue = queue.then(work).catch(() => {
       element("message").textContent = "fomoad review does not answer: is it still running?";
-    } finally {
-      busy = false;
-    }
+    });
   };
 
   const judge = (target) =>
-    once(async () => {
+    inTurn(async () => {
       const photo = photos[at];
       if (!photo) return;
       if (await move(photo.name, "to-review", target)) moved.push([photo.name, target]);
       await load();
     });
 
-  const next = once(async () => {
+  const next = inTurn(async () => {
     at = photos.length ? (at + 1) % photos.length : 0;
     await load();
   });
 
-  const undo = once(async () => {
+  const undo = inTurn(async () => {
     const last = moved.pop();
     if (!last) return;
     await move(last[0], last[1], "to-review");
@@ -83,5 +78,5 @@
     event.preventDefault();
     key();
   });
-  once(load)();
+  inTurn(load)();
 })();

@@ -33,5 +33,5 @@ def opened(url: str) -> Iterator:
         page.goto(url)
         yield page
         browser.close()
-    assert complaints == []
+    assert complaints == [], complaints
     assert [each for each in requests if not each.startswith((origin, "data:"))] == []
