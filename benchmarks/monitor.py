@@ -25,7 +25,7 @@ from scipy import ndimage
 
 from benchmarks.quality import SCALING, SIZE, read_test, write_tiles
 from benchmarks.thresholds import features_of, fit_rows
-from fomoad.backbones import load
+from fomoad.backbones.weights import find_weights
 from fomoad.data import dataset, import_images
 from fomoad.data.info_file import Info
 from fomoad.data.samples import generate
@@ -35,7 +35,7 @@ from fomoad.maintenance.martingale import Drift, Stakes
 from fomoad.maintenance.reference import Reference
 from fomoad.maintenance.watch import BOUND_SHARE, DRIFT_SHARE, SETTLING, drift_log_capital
 from fomoad.settings import TrainSettings
-from fomoad.training.train import build_features
+from fomoad.training.models import build_features
 
 Array = NDArray[np.float32]
 Scores = dict[str, NDArray[np.float64]]
@@ -202,7 +202,7 @@ def _scores(directory: Path, scoring: str, weights: str) -> Scores:
     settings = TrainSettings(scoring_function=scoring, weights=weights, image_input_scaling=SCALING)
     images = dataset.open_split(directory, "train", SCALING, Info()).images
     assert images is not None
-    found = load.find_weights(settings.backbone, weights, settings.weights_resolution)
+    found = find_weights(settings.backbone, weights, settings.weights_resolution)
     extract = extractor(build_features(settings, images, found))
     fit = fit_rows(settings, features_of(settings, directory), 1)
     test = read_test(directory)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from benchmarks.monitor import CHANGES, data_sets
 from benchmarks.quality import SCALING, read_test
 from benchmarks.thresholds import fit_rows
-from fomoad.backbones import load
+from fomoad.backbones.weights import find_weights
 from fomoad.data import dataset
 from fomoad.data.info_file import Info
 from fomoad.features.extractor import extractor
@@ -30,8 +30,8 @@ from fomoad.metrics import image_metrics
 from fomoad.scorers.scorer import Scorer
 from fomoad.settings import TrainSettings
 from fomoad.training.fit import image_scores
+from fomoad.training.models import build_features
 from fomoad.training.state import KeptFit, TrainingState
-from fomoad.training.train import build_features
 
 Array = NDArray[np.float32]
 
@@ -119,7 +119,7 @@ def _auroc(scorer: Scorer, rows: Rows) -> float:
 def _rows(settings: TrainSettings, directory: Path, shifts: list[str]) -> Rows:
     images = dataset.open_split(directory, "train", SCALING, Info()).images
     assert images is not None
-    weights = load.find_weights(settings.backbone, settings.weights, settings.weights_resolution)
+    weights = find_weights(settings.backbone, settings.weights, settings.weights_resolution)
     extract = extractor(build_features(settings, images, weights))
     every = images.rows(slice(0, len(images)))
     test = read_test(directory)

@@ -17,6 +17,9 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
+    from fomoad import extras
+
+    extras.require("train", "fomoad update")
     from fomoad.maintenance import update
 
     update.run(
