@@ -8,8 +8,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
-from markupsafe import Markup
-
 from fomoad.errors import UserError
 from fomoad.inference.collect import TO_REVIEW
 from fomoad.maintenance import page
@@ -94,9 +92,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(HTTPStatus.CONFLICT, f"{error}".encode(), "text/plain")
 
     def _page(self) -> None:
-        script = page.asset("review.js")
-        content = page.render("review.html.jinja", script=Markup(script), token=self.server.token)
-        sources = f"style-src '{page.content_hash(page.asset('page.css'))}'; script-src '{page.content_hash(script)}'"
+        content = page.render("review.html.jinja", ["review.js"], token=self.server.token)
+        sources = page.policy(["review.js"])
         policy = f"default-src 'none'; img-src 'self' data:; connect-src 'self'; {sources}; frame-ancestors 'none'"
         self._send(HTTPStatus.OK, content.encode(), "text/html", {"Content-Security-Policy": policy})
 

@@ -14,11 +14,12 @@ import fomoad
 from fomoad import state_file
 from fomoad.errors import UserError
 from fomoad.export import output_directory, tflite
+from fomoad.export.output_directory import METADATA_FILE
 from fomoad.features.extractor import extractor
 from fomoad.maintenance import adapt_gmm, adapt_patchcore, gate, reviewed, update_page
 from fomoad.maintenance.gate import Cost
 from fomoad.maintenance.reviewed import Reviewed
-from fomoad.metadata import METADATA_FILE, AnomalyMetadata
+from fomoad.metadata import AnomalyMetadata
 from fomoad.progress import log, step
 from fomoad.scorers.gmm import GmmScorer
 from fomoad.settings import TrainSettings
