@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from fomoad.device.profile import Profile
+from fomoad.geometry import CellGeometry, evenly
 from fomoad.inference.model import TensorSpec
 from fomoad.settings import Source
 
@@ -167,10 +168,16 @@ class InputInfo(Record):
 
 
 class Grid(Record):
-    """The score grid's shape."""
+    """The score grid's shape, and where its cells lie on the model's input."""
 
     rows: int
     columns: int
+    cells: CellGeometry | None = Field(None, description="In pixels; None where nobody wrote it down.")
+
+    def geometry(self, height: int, width: int) -> CellGeometry:
+        """Where the cells lie on the input: evenly over all of it where nobody wrote it down."""
+        shape = (self.rows, self.columns)
+        return self.cells if self.cells and self.cells.shape == shape else evenly(shape, (height, width))
 
 
 class AnomalyMetadata(Record):

@@ -137,6 +137,7 @@ def summarise(model_path: Path, model: GridModel, metadata: AnomalyMetadata | No
     """What the results say of the model."""
     _, height, width, channels = model.input.shape
     _, rows, columns = model.output.shape
+    grid = Grid(rows=rows, columns=columns, cells=metadata.grid.cells if metadata else None)
     return ModelSummary(
         file=model_path.name,
         format=model.format,
@@ -144,7 +145,7 @@ def summarise(model_path: Path, model: GridModel, metadata: AnomalyMetadata | No
         bytes=model_path.stat().st_size,
         input_type=model.input.dtype,
         input=InputInfo(height=height, width=width, channels=channels, scaling=image_scaling),
-        grid=Grid(rows=rows, columns=columns),
+        grid=grid.model_copy(update={"cells": grid.geometry(height, width)}),
         scoring_function=metadata.scoring_function if metadata else None,
         backbone=metadata.backbone if metadata else None,
         settings=metadata.settings if metadata else None,

@@ -66,7 +66,7 @@ class Curves(Record):
 
 
 class PixelMetrics(Record):
-    """How well the grids, stretched over the images bilinearly, outline the defects."""
+    """How well the grids, interpolated bilinearly between their cells' middles, outline the defects."""
 
     auroc: float
     aupro: float = Field(description="Area under the per-region overlap up to a false positive rate of 0.3.")
@@ -162,7 +162,7 @@ def evaluate(model: ModelSummary, decision: Decision, grids: NDArray[np.float32]
     points = image_metrics.operating_points(scores[labelled], truth)
     counts = image_metrics.confusion(scores[labelled], truth, decision.threshold)
     best = image_metrics.best_f1(points)
-    pixel, no_pixel = _pixel_metrics(grids, samples)
+    pixel, no_pixel = _pixel_metrics(grids, samples, model)
     figures = {
         "auroc": image_metrics.auroc(points),
         "average_precision": image_metrics.average_precision(points),
@@ -271,11 +271,13 @@ def _why_undefined(name: str, points: image_metrics.OperatingPoints) -> str:
     return "no labelled image is called anomalous at this threshold"
 
 
-def _pixel_metrics(grids: NDArray[np.float32], samples: Samples) -> tuple[PixelMetrics | None, str]:
+def _pixel_metrics(
+    grids: NDArray[np.float32], samples: Samples, model: ModelSummary
+) -> tuple[PixelMetrics | None, str]:
     """Figures per pixel, or the reason why there are none."""
     if samples.masks is None:
         return None, "there are no masks of the defects"
-    counts = count_pixels(grids, samples.masks)
+    counts = count_pixels(grids, samples.masks, model.grid.geometry(model.input.height, model.input.width))
     if not counts.regions:
         return None, "the masks mark no defect"
     if not counts.normal.sum():

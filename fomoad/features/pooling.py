@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from fomoad.backbones import graph
 from fomoad.backbones.graph import Network, Ranges
+from fomoad.backbones.positions import positions
+from fomoad.geometry import Axis, CellGeometry, mean
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,21 @@ class Features:
         pooled = [self._pool(_resize(outputs[name], rows, columns)) for name in self.network.outputs]
         return pooled[0] if len(pooled) == 1 else tf.concat(pooled, axis=-1)
 
+    def cells(self) -> CellGeometry:
+        """Where the feature vectors lie on the image: the mean of where the joined layers' cells do."""
+        found = positions(self.network)
+        grid = found[self.grid_of]
+
+        def placed(layer: Axis, to: Axis) -> Axis:
+            return _resized_axis(layer, to.count).pooled(self.pooling.size, self.pooling.stride)
+
+        return mean(
+            [
+                CellGeometry(placed(layer.vertical, grid.vertical), placed(layer.horizontal, grid.horizontal))
+                for layer in (found[name] for name in self.network.outputs)
+            ]
+        )
+
     def _pool(self, features: tf.Tensor) -> tf.Tensor:
         if self.pooling.size == 1 and self.pooling.stride == 1:
             return features
@@ -86,3 +103,10 @@ def _resize(tensor: tf.Tensor, rows: int, columns: int) -> tf.Tensor:
         if tuple(tensor.shape[1:3]) == (rows, columns):
             return tensor
     return tf.image.resize(tensor, (rows, columns), method="bilinear")
+
+
+def _resized_axis(axis: Axis, count: int) -> Axis:
+    """What `_resize` does, along one side."""
+    if axis.count >= 2 * count - 1 and axis.count != count:
+        axis = axis.slid(2, 2, (0, axis.count % 2))
+    return axis.resized(count)

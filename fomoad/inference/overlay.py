@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from fomoad.data.image_file import Box, Fit
+from fomoad.geometry import CellGeometry
 from fomoad.inference.colormap import colours
 
 WHITE = (255, 255, 255, 255)
@@ -20,15 +21,21 @@ PixelBox = tuple[int, int, int, int]
 """Left, top, right, bottom in whole pixels of the image, right and bottom excluded."""
 
 
-def cell_box(cells: tuple[slice, slice], grid_shape: tuple[int, int], geometry: Fit) -> PixelBox | None:
-    """Return where some rows and columns of a grid lie in the image; None where that is all padding."""
-    (rows, columns), (width, height) = grid_shape, geometry.size
-    of_input: Box = (
-        cells[1].start * width / columns,
-        cells[0].start * height / rows,
-        cells[1].stop * width / columns,
-        cells[0].stop * height / rows,
-    )
+def region_box(bounds: tuple[slice, slice], cells: CellGeometry, geometry: Fit) -> PixelBox | None:
+    """Return what the windows of some rows and columns of a grid show of the image; None where that is all padding."""
+    top, bottom = cells.vertical.window_of(bounds[0].start, bounds[0].stop)
+    left, right = cells.horizontal.window_of(bounds[1].start, bounds[1].stop)
+    return _in_image((left, top, right, bottom), geometry)
+
+
+def tile_box(row: int, column: int, cells: CellGeometry, geometry: Fit) -> PixelBox | None:
+    """Return the part of the image that a cell is drawn on: half way to its neighbours; None where it is padding."""
+    top, bottom = cells.vertical.tile_of(row, row + 1)
+    left, right = cells.horizontal.tile_of(column, column + 1)
+    return _in_image((left, top, right, bottom), geometry)
+
+
+def _in_image(of_input: Box, geometry: Fit) -> PixelBox | None:
     left, top, right, bottom = (round(edge) for edge in geometry.to_image(of_input))
     return (left, top, right, bottom) if left < right and top < bottom else None
 
@@ -54,13 +61,15 @@ def regions(flagged: NDArray[np.bool_]) -> list[tuple[NDArray[np.bool_], tuple[s
     return found
 
 
-def draw(image: Image.Image, grid: NDArray[np.float32], threshold: float, geometry: Fit) -> Image.Image:
+def draw(
+    image: Image.Image, grid: NDArray[np.float32], threshold: float, cells: CellGeometry, geometry: Fit
+) -> Image.Image:
     """Return the image (RGB) with every cell in its score's colour and a white border round the flagged ones."""
     fills = Image.new("RGBA", image.size)
     borders = Image.new("RGBA", image.size)
     fill, border = ImageDraw.Draw(fills), ImageDraw.Draw(borders)
     shades = colours(grid, threshold)
-    for row, column, box in _cells(grid.shape[0], grid.shape[1], geometry):
+    for row, column, box in _tiles(cells, geometry):
         left, top, right, bottom = box
         corners = (left, top, right - 1, bottom - 1)
         fill.rectangle(corners, fill=tuple(int(part) for part in shades[row, column]))
@@ -72,11 +81,11 @@ def draw(image: Image.Image, grid: NDArray[np.float32], threshold: float, geomet
     return Image.alpha_composite(drawn, borders).convert("RGB")
 
 
-def _cells(rows: int, columns: int, geometry: Fit) -> Iterator[tuple[int, int, PixelBox]]:
+def _tiles(cells: CellGeometry, geometry: Fit) -> Iterator[tuple[int, int, PixelBox]]:
     """Yield row, column and box of every cell that shows a part of the image."""
-    for row in range(rows):
-        for column in range(columns):
-            box = cell_box((slice(row, row + 1), slice(column, column + 1)), (rows, columns), geometry)
+    for row in range(cells.vertical.count):
+        for column in range(cells.horizontal.count):
+            box = tile_box(row, column, cells, geometry)
             if box is not None:
                 yield row, column, box
 

@@ -22,6 +22,7 @@ from fomoad.data.info_file import MAX_JSON_BYTES
 from fomoad.data.scaling import DEFAULT_SCALING, SCALINGS, from_pixels
 from fomoad.errors import UserError
 from fomoad.export.output_directory import METADATA_FILE
+from fomoad.geometry import CellGeometry, evenly
 from fomoad.inference import lines, overlay, overlay_file
 from fomoad.inference.collect import Collector
 from fomoad.inference.image_paths import image_paths
@@ -41,6 +42,7 @@ class Detector:
     threshold: float
     scaling: str
     resize: str
+    cells: CellGeometry
 
     @property
     def channels(self) -> int:
@@ -102,14 +104,14 @@ def _predict(detector: Detector, path: Path, overlay_name: Path, outputs: Output
     """Score one image, add what there is to say to its entry, and write its files."""
     image = detector.read(path, outputs.max_pixels)
     grid, geometry = detector.grid(image)
-    entry |= describe(grid, detector.threshold, geometry, reduction(image))
+    entry |= describe(grid, detector.threshold, detector.cells, geometry, reduction(image))
     if outputs.grids:
         entry["grid"] = [[_shortest(score) for score in row] for row in grid]
     if outputs.collector:
         kept = outputs.collector.keep(path, entry["verdict"] == ANOMALY, entry)
         entry |= {"collected": str(kept)} if kept else {}
     if outputs.overlays:
-        picture = overlay.draw(image, grid, detector.threshold, geometry)
+        picture = overlay.draw(image, grid, detector.threshold, detector.cells, geometry)
         entry["overlay"] = str(overlay_file.save(picture, outputs.overlays / overlay_name, path))
 
 
@@ -136,7 +138,11 @@ def load_detector(
         )
     if not usable_threshold(threshold):
         raise UserError(f"The threshold {threshold:g} cannot be used: give a number that is 0 or more.")
-    return Detector(model, threshold, scaling or metadata.scaling, resize or metadata.resize)
+    (_, rows, columns), (_, height, width, _) = model.output.shape, model.input.shape
+    cells = metadata.cells
+    if cells is None or cells.shape != (rows, columns):
+        cells = evenly((rows, columns), (height, width))
+    return Detector(model, threshold, scaling or metadata.scaling, resize or metadata.resize, cells)
 
 
 def usable_threshold(threshold: float) -> bool:
@@ -144,7 +150,9 @@ def usable_threshold(threshold: float) -> bool:
     return math.isfinite(threshold) and threshold >= 0
 
 
-def describe(grid: NDArray[np.float32], threshold: float, geometry: Fit, reduced: int = 1) -> dict[str, Any]:
+def describe(
+    grid: NDArray[np.float32], threshold: float, cells: CellGeometry, geometry: Fit, reduced: int = 1
+) -> dict[str, Any]:
     """Return what the scores of an image (rows, columns) say: score, verdict, and boxes in the pixels of its file.
 
     `reduced` is how many times smaller each side was read.
@@ -152,12 +160,12 @@ def describe(grid: NDArray[np.float32], threshold: float, geometry: Fit, reduced
     if not np.isfinite(grid).all():
         raise UserError("The model gives scores that are no numbers: it is damaged, or trained on damaged data.")
     boxes = []
-    for cells, bounds in overlay.regions(grid >= threshold):
-        box = overlay.cell_box(bounds, (grid.shape[0], grid.shape[1]), geometry)
+    for group, bounds in overlay.regions(grid >= threshold):
+        box = overlay.region_box(bounds, cells, geometry)
         if box is not None:
             left, top, right, bottom = (edge * reduced for edge in box)
             size = {"x": left, "y": top, "width": right - left, "height": bottom - top}
-            boxes.append(size | {"score": _shortest(grid[cells].max())})
+            boxes.append(size | {"score": _shortest(grid[group].max())})
     return {
         "score": _shortest(grid.max()),
         "verdict": ANOMALY if grid.max() >= threshold else "no anomaly",
@@ -173,6 +181,7 @@ class _Metadata:
     threshold: float | None = None
     scaling: str = DEFAULT_SCALING
     resize: str = DEFAULT_RESIZE
+    cells: CellGeometry | None = None
 
 
 def _metadata(model_path: Path) -> _Metadata:
@@ -195,7 +204,13 @@ def _metadata(model_path: Path) -> _Metadata:
             raise ValueError(f"a threshold of {threshold}")
         if scaling not in SCALINGS:
             raise ValueError(f"a scaling of {scaling}")
-        return _Metadata(threshold, scaling, resize if resize in RESIZE_MODES else DEFAULT_RESIZE)
+        cells = content.get("grid", {}).get("cells")
+        return _Metadata(
+            threshold,
+            scaling,
+            resize if resize in RESIZE_MODES else DEFAULT_RESIZE,
+            CellGeometry.read(cells) if cells else None,
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path} is not the metadata of a training ({error!r}): train again.") from error
 

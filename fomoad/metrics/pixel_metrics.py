@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from scipy import ndimage
 
+from fomoad.geometry import CellGeometry
 from fomoad.metrics.image_metrics import area_under
 
 HIGHEST_FALSE_POSITIVE_RATE = 0.3
@@ -26,6 +26,7 @@ class PixelCounts:
     """Counts of pixels by score. Bin b holds scores in [edges[b - 1], edges[b])."""
 
     edges: NDArray[np.float32]
+    cells: CellGeometry
     normal: NDArray[np.float64] = field(init=False)
     defect: NDArray[np.float64] = field(init=False)
     overlap: NDArray[np.float64] = field(init=False)
@@ -38,7 +39,7 @@ class PixelCounts:
     def add(self, grid: NDArray[np.float32], mask: NDArray[np.generic]) -> None:
         """Count one image. grid (rows, columns), mask (height, width), not 0 where the defect is."""
         height, width = mask.shape
-        bins = np.searchsorted(self.edges, upsample(grid, height, width).ravel(), side="right")
+        bins = np.searchsorted(self.edges, self.cells.upsample(grid, height, width).ravel(), side="right")
         labels, regions = ndimage.label(mask, EIGHT_NEIGHBOURS)
         labels = labels.ravel()
         inside = labels > 0
@@ -63,18 +64,16 @@ class PixelCounts:
         return area_under(false_positive_rate, overlap, until=HIGHEST_FALSE_POSITIVE_RATE)
 
 
-def count_pixels(grids: NDArray[np.float32], masks: Iterable[NDArray[np.generic]]) -> PixelCounts:
-    """Count all images. grids (N, rows, columns), masks N times (height, width), not 0 where the defect is."""
+def count_pixels(grids: NDArray[np.float32], masks: Iterable[NDArray[np.generic]], cells: CellGeometry) -> PixelCounts:
+    """Count all images. grids (N, rows, columns), masks N times (height, width), not 0 where the defect is.
+
+    `cells` says where on the masks the grids' cells lie.
+    """
     ranks = np.linspace(0, grids.size - 1, min(grids.size, MOST_EDGES)).astype(np.int64)
-    counts = PixelCounts(np.unique(np.sort(grids, axis=None)[ranks]))
+    counts = PixelCounts(np.unique(np.sort(grids, axis=None)[ranks]), cells)
     for grid, mask in zip(grids, masks, strict=True):
         counts.add(grid, mask)
     return counts
-
-
-def upsample(grid: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    """Stretch a grid (rows, columns) over an image, bilinearly; its outermost cells reach the image's edges."""
-    return np.asarray(Image.fromarray(grid).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def _share_at_or_above(counts: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from fomoad.geometry import CellGeometry
 from fomoad.scorers.standardisation import Standardisation
 from fomoad.scorers.steps import in_steps
 
@@ -54,6 +55,10 @@ class GmmScorer:
     def rounded(self) -> "GmmScorer":
         """The scorer whose whitening matrix and means are rounded to whole steps, 127 to the largest, for int8."""
         return replace(self, standardise=self.standardise.rounded(), means=in_steps(self.means))
+
+    def cells(self, features: CellGeometry) -> CellGeometry:
+        """Where the scores' cells lie, given where the features' do."""
+        return features
 
     def score(self, features: Array) -> Array:
         """Scores (..., rows, columns) of features (..., rows, columns, D)."""

@@ -13,6 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from fomoad.coreset.neighbourhoods import FEW, Neighbourhoods
+from fomoad.geometry import CellGeometry
 from fomoad.scorers.standardisation import Standardisation
 from fomoad.scorers.steps import in_steps
 
@@ -57,6 +58,10 @@ class PatchCoreScorer:
     def rounded(self) -> "PatchCoreScorer":
         """The scorer whose whitening matrix and bank are rounded to whole steps, 127 to the largest, for int8."""
         return replace(self, standardise=self.standardise.rounded(), bank=in_steps(self.bank))
+
+    def cells(self, features: CellGeometry) -> CellGeometry:
+        """Where the scores' cells lie, given where the patches do."""
+        return CellGeometry(features.vertical.spread(self.window), features.horizontal.spread(self.window))
 
     def score(self, features: Array) -> Array:
         """Scores (N, rows, columns) of the cells of images whose patches have features (N, R, C, D)."""

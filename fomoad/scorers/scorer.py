@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
+from fomoad.geometry import CellGeometry
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
@@ -29,6 +31,9 @@ class Scorer(Protocol):
 
     def rounded(self) -> Self:
         """The scorer whose large constants are rounded to whole steps."""
+
+    def cells(self, features: CellGeometry) -> CellGeometry:
+        """Where the scores' cells lie on the image, given where the features' do."""
 
     def score(self, features: Array) -> Array:
         """Scores (N, rows, columns) of features (N, R, C, D)."""

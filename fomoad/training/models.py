@@ -175,7 +175,7 @@ def _metadata(
 ) -> AnomalyMetadata:
     """The written record; `settings` are the parameters' with what was found for those that are auto."""
     thresholds = models[tflite.FLOAT_FILE].threshold
-    _, rows, columns = models[tflite.FLOAT_FILE].output.shape
+    cells = fit.scorer.cells(features.cells())
     height, width, channels = data.images.shape
     versions = {name: _version(name) for name in PACKAGES} | {"python": platform.python_version()}
     return AnomalyMetadata(
@@ -198,7 +198,7 @@ def _metadata(
             scaling=settings.image_input_scaling,
             resize=data.split.resize,
         ),
-        grid=Grid(rows=rows, columns=columns),
+        grid=Grid(rows=cells.vertical.count, columns=cells.horizontal.count, cells=cells),
         training_images=len(data.images),
         versions={"fomoad": fomoad.__version__} | versions,
         models=models,

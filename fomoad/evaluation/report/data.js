@@ -22,8 +22,22 @@ const results = JSON.parse(take("results"));
 const pictures = JSON.parse(take("pictures"));
 const grids = floats(take("grids"));
 const images = results.images;
-const { rows, columns } = results.model.grid;
+const { rows, columns, cells: geometry } = results.model.grid;
 const { height, width } = results.model.input;
+
+/** Where a cell is drawn, in shares of the picture: half way to its neighbours, and within the picture. */
+function tileOf(r, c) {
+  const along = ({ origin, stride }, index, size) =>
+    [index - 0.5, index + 0.5].map((at) => Math.max(0, Math.min(1, (origin + at * stride) / size)));
+  const [[top, bottom], [left, right]] = [along(geometry.vertical, r, height), along(geometry.horizontal, c, width)];
+  return { left, top, right, bottom };
+}
+
+/** The cell nearest to a point of the picture, both in shares of it. */
+function nearestCell(x, y) {
+  const nearest = ({ count, origin, stride }, at) => Math.max(0, Math.min(count - 1, Math.round((at - origin) / stride)));
+  return nearest(geometry.vertical, y * height) * columns + nearest(geometry.horizontal, x * width);
+}
 
 const cellsOf = (row) => grids.subarray(row * rows * columns, (row + 1) * rows * columns);
 

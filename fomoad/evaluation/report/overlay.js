@@ -22,8 +22,9 @@ function drawGrid(canvas, row, { threshold, overlay, opacity }) {
   const flagged = [];
   for (let index = 0; index < cells.length; index++) {
     const [r, c] = [Math.floor(index / columns), index % columns];
-    const box = [Math.round((c * w) / columns), Math.round((r * h) / rows)];
-    box.push(Math.round(((c + 1) * w) / columns) - box[0], Math.round(((r + 1) * h) / rows) - box[1]);
+    const tile = tileOf(r, c);
+    const box = [Math.round(tile.left * w), Math.round(tile.top * h)];
+    box.push(Math.round(tile.right * w) - box[0], Math.round(tile.bottom * h) - box[1]);
     const [red, green, blue, alpha] = colourOf(cells[index], threshold);
     context.fillStyle = `rgba(${red}, ${green}, ${blue}, ${Math.min(1, (alpha / 255) * opacity)})`;
     context.fillRect(...box);
@@ -56,7 +57,8 @@ function readable(frame, row, state) {
     (frame.closest("dialog") ?? document.body).append(tooltip); // a dialog lies over everything outside of it
     tooltip.hidden = false;
     const box = frame.getBoundingClientRect();
-    placeTooltip(box.left + ((c + 0.5) * box.width) / columns, box.top + (r * box.height) / rows);
+    const tile = tileOf(r, c);
+    placeTooltip(box.left + ((tile.left + tile.right) / 2) * box.width, box.top + tile.top * box.height);
     moveCursor(frame, r, c);
     return `Score ${short(score)}, ${side}, row ${r + 1}, column ${c + 1}`;
   };
@@ -89,17 +91,17 @@ function readable(frame, row, state) {
 
 function cellAt(frame, event) {
   const box = frame.getBoundingClientRect();
-  const clamp = (value, count) => Math.max(0, Math.min(count - 1, Math.floor(value * count)));
-  return clamp((event.clientY - box.top) / box.height, rows) * columns + clamp((event.clientX - box.left) / box.width, columns);
+  return nearestCell((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
 }
 
 function moveCursor(frame, r, c) {
   const cursor = frame.querySelector(".cursor");
   cursor.hidden = false;
-  cursor.style.left = `${(100 * c) / columns}%`;
-  cursor.style.top = `${(100 * r) / rows}%`;
-  cursor.style.width = `${100 / columns}%`;
-  cursor.style.height = `${100 / rows}%`;
+  const { left, top, right, bottom } = tileOf(r, c);
+  cursor.style.left = `${100 * left}%`;
+  cursor.style.top = `${100 * top}%`;
+  cursor.style.width = `${100 * (right - left)}%`;
+  cursor.style.height = `${100 * (bottom - top)}%`;
 }
 
 /** Above the point, or below it where there is no room, and never outside the window. */
