@@ -34,6 +34,7 @@ from fomoad.export.output_directory import METADATA_FILE
 from fomoad.features import extractor
 from fomoad.features.pooling import Features, Pooling
 from fomoad.features.store import Extract, FeatureSource
+from fomoad.geometry import CellGeometry
 from fomoad.inference.model import load_model
 from fomoad.metadata import AnomalyMetadata
 from fomoad.metrics import image_metrics
@@ -160,7 +161,7 @@ def measure_files(data: str, setting: str, directory: Path, settings: TrainSetti
             profile = record.profile
             rows.append(
                 Row(
-                    data, setting, label, *_areas(grids, test), f1=counts.f1,
+                    data, setting, label, *_areas(grids, test, _cells(metadata)), f1=counts.f1,
                     false_alarms=counts.false_positives / max(1, int((~test.anomalous).sum())),
                     flash=record.bytes, arena=profile.arena_bytes if profile else None,
                     macs=profile.macs if profile else None, cpu_seconds=seconds,
@@ -173,7 +174,8 @@ def measure_scorer(data: str, setting: str, directory: Path, settings: TrainSett
     """Fit the float scorer, and score the test images with it."""
     test = read_test(directory)
     split, train, found = _training_images(directory, settings)
-    extract = extractor.extractor(build_features(settings, train, found))
+    features = build_features(settings, train, found)
+    extract = extractor.extractor(features)
     held = _in_batches(extract, test.images)
     began = time.process_time()
     source = FeatureSource(train, extract, settings.memory_limit * 2**20)
@@ -182,7 +184,7 @@ def measure_scorer(data: str, setting: str, directory: Path, settings: TrainSett
     grids = fit.scorer.score(held)
     counts = image_metrics.confusion(grids.max(axis=(1, 2)), test.anomalous, float(fit.held_out_scores.max()))
     false_alarms = counts.false_positives / max(1, int((~test.anomalous).sum()))
-    areas = _areas(grids, test)
+    areas = _areas(grids, test, fit.scorer.cells(features.cells()))
     return [Row(data, setting, "", *areas, f1=counts.f1, false_alarms=false_alarms, cpu_seconds=seconds)]
 
 
@@ -195,16 +197,22 @@ def measure_references(data: str, directory: Path, settings: TrainSettings, seed
     _, train, found = _training_images(directory, settings)
     images = np.concatenate([batch for _, batch in train.batches()])
     eighth, joined = ([], [])
+    placed = []
     for layers, features in ((REFERENCE_LAYERS[:1], eighth), (REFERENCE_LAYERS, joined)):
         network = load.load(found.backbone, found, train.shape, SCALING, layers)
-        plain = extractor.extractor(Features(network, layers[0], Pooling(1)))
+        each_cell = Features(network, layers[0], Pooling(1))
+        placed.append(each_cell.cells())
+        plain = extractor.extractor(each_cell)
         features += [_in_batches(plain, each) for each in (images, test.images)]
-    extract = extractor.extractor(build_features(settings, train, found))
+    own = build_features(settings, train, found)
+    extract = extractor.extractor(own)
     fitted, held = (_in_batches(extract, each) for each in (images, test.images))
-    stock = [_areas(references.stock_gmm(*eighth, seed), test) for seed in seeds or (1,)]
+    windows = CellGeometry(placed[0].vertical.pooled(3, 2), placed[0].horizontal.pooled(3, 2))
+    stock = [_areas(references.stock_gmm(*eighth, seed), test, windows) for seed in seeds or (1,)]
+    published = references.patchcore(*joined, settings.sampling_ratio, seed=1)
     rows = [
         Row(data, STOCK, "", *(_mean(list(figures)) for figures in zip(*stock, strict=True))),
-        Row(data, PUBLISHED, "", *_areas(references.patchcore(*joined, settings.sampling_ratio, seed=1), test)),
+        Row(data, PUBLISHED, "", *_areas(published, test, placed[1])),
     ]
     scaling = standardisation(Moments.of(fitted))
     cells = fitted.reshape(-1, fitted.shape[-1])
@@ -214,7 +222,7 @@ def measure_references(data: str, directory: Path, settings: TrainSettings, seed
         standardise = scaling.whitened(positions, cells[some])
         scaled = standardise.at(positions, cells[some])
         scorer = fit_mixture(scaled, standardise, gmm.CAPACITIES[settings.capacity], seed)
-        rows.append(Row(data, f"seed {seed}", "", *_areas(scorer.score(held), test)))
+        rows.append(Row(data, f"seed {seed}", "", *_areas(scorer.score(held), test, own.cells())))
     return rows
 
 
@@ -271,13 +279,19 @@ def _training_images(directory: Path, settings: TrainSettings) -> tuple[dataset.
     return split, split.images, found
 
 
-def _areas(grids: NDArray[np.float32], test: TestImages) -> tuple[float, float | None, float | None]:
+def _cells(metadata: AnomalyMetadata) -> CellGeometry:
+    return metadata.grid.geometry(metadata.input.height, metadata.input.width)
+
+
+def _areas(
+    grids: NDArray[np.float32], test: TestImages, cells: CellGeometry
+) -> tuple[float, float | None, float | None]:
     """Image AUROC, AUPRO and pixel AUROC."""
     image = image_metrics.auroc(image_metrics.operating_points(grids.max(axis=(1, 2)), test.anomalous))
     assert image is not None
     if test.masks is None:
         return image, None, None
-    pixels = count_pixels(grids, test.masks)
+    pixels = count_pixels(grids, test.masks, cells)
     return image, pixels.aupro(), pixels.auroc()
 
 

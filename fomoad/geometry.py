@@ -124,11 +124,11 @@ def evenly(grid_shape: tuple[int, int], image_shape: tuple[int, int]) -> CellGeo
     return CellGeometry(image.vertical.resized(grid_shape[0]), image.horizontal.resized(grid_shape[1]))
 
 
-def mean(geometries: Sequence[CellGeometry]) -> CellGeometry:
+def mean(geometries: Sequence[CellGeometry], weights: Sequence[float] | None = None) -> CellGeometry:
     """Where cells lie that are made of one cell of each of several maps of the same shape."""
-    return CellGeometry(_mean([each.vertical for each in geometries]), _mean([each.horizontal for each in geometries]))
 
+    def along(axes: list[Axis]) -> Axis:
+        lines = [(axis.origin, axis.stride, axis.window) for axis in axes]
+        return Axis(axes[0].count, *np.average(lines, axis=0, weights=weights).tolist())
 
-def _mean(axes: list[Axis]) -> Axis:
-    origin, stride, window = np.mean([(axis.origin, axis.stride, axis.window) for axis in axes], axis=0).tolist()
-    return Axis(axes[0].count, origin, stride, window)
+    return CellGeometry(along([each.vertical for each in geometries]), along([each.horizontal for each in geometries]))

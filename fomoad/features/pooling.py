@@ -74,18 +74,23 @@ class Features:
         return pooled[0] if len(pooled) == 1 else tf.concat(pooled, axis=-1)
 
     def cells(self) -> CellGeometry:
-        """Where the feature vectors lie on the image: the mean of where the joined layers' cells do."""
+        """Where the feature vectors lie on the image: the mean of where the joined layers' cells do.
+
+        A layer counts by the inverse square of its stride: cells twice as far apart say a quarter of where.
+        """
         found = positions(self.network)
         grid = found[self.grid_of]
 
         def placed(layer: Axis, to: Axis) -> Axis:
             return _resized_axis(layer, to.count).pooled(self.pooling.size, self.pooling.stride)
 
+        layers = [found[name] for name in self.network.outputs]
         return mean(
             [
                 CellGeometry(placed(layer.vertical, grid.vertical), placed(layer.horizontal, grid.horizontal))
-                for layer in (found[name] for name in self.network.outputs)
-            ]
+                for layer in layers
+            ],
+            [layer.vertical.stride**-2 for layer in layers],
         )
 
     def _pool(self, features: tf.Tensor) -> tf.Tensor:

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from fomoad.data.image_file import fit
+from fomoad.geometry import Axis, CellGeometry, evenly
 from fomoad.inference.colormap import colours
-from fomoad.inference.overlay import cell_box, draw, regions
+from fomoad.inference.overlay import draw, region_box, regions
 
 
 def _groups(flagged: np.ndarray) -> list[set[tuple[int, int]]]:
@@ -44,20 +45,25 @@ def test_groups_are_those_of_a_flood_fill(share: float, shape: tuple[int, int]) 
 
 
 def test_boxes_in_pixels() -> None:
-    """Worked by hand: 5 x 5 cells on 96 pixels, from a photo of 1920 x 1080."""
-    cells = (slice(1, 2), slice(0, 3))
-    assert cell_box(cells, (5, 5), fit((1920, 1080), (96, 96), "squash")) == (0, 216, 1152, 432)
-    assert cell_box(cells, (5, 5), fit((1920, 1080), (96, 96), "fit-short")) == (420, 216, 1068, 432)
-    # Letterboxed: 96 x 54 pixels from row 21; the cells' rows 19.2 to 38.4 begin in the padding.
-    assert cell_box(cells, (5, 5), fit((1920, 1080), (96, 96), "fit-long")) == (0, 0, 1152, 348)
-    assert cell_box((slice(0, 1), slice(0, 5)), (5, 5), fit((1920, 1080), (96, 96), "fit-long")) is None
-    assert cell_box(cells, (5, 5), fit((296, 196), (96, 96), "crop")) == (100, 69, 158, 88)
+    """Worked by hand: a mixture's 5 x 5 cells on 96 pixels, from a photo of 1920 x 1080.
+
+    The windows of the second row end at 19 and 43 pixels, those of the first three columns at 3 and 59.
+    """
+    cells = CellGeometry(Axis(5, 15.0, 16.0, 24.0), Axis(5, 15.0, 16.0, 24.0))
+    bounds = (slice(1, 2), slice(0, 3))
+    assert region_box(bounds, cells, fit((1920, 1080), (96, 96), "squash")) == (60, 214, 1180, 484)
+    assert region_box(bounds, cells, fit((1920, 1080), (96, 96), "fit-short")) == (454, 214, 1084, 484)
+    # Letterboxed: 96 x 54 pixels from row 21, so the windows begin in the padding.
+    assert region_box(bounds, cells, fit((1920, 1080), (96, 96), "fit-long")) == (60, 0, 1180, 440)
+    assert region_box(bounds, cells, fit((296, 196), (96, 96), "crop")) == (103, 69, 159, 93)
+    finer = CellGeometry(Axis(12, 6.0, 8.0, 8.0), Axis(12, 6.0, 8.0, 8.0))
+    assert region_box((slice(0, 2), slice(0, 5)), finer, fit((1920, 1080), (96, 96), "fit-long")) is None
 
 
 def test_colours_and_borders() -> None:
     image = Image.new("RGB", (100, 80), (100, 110, 120))
     grid = np.array([[0.0, 2.0], [5.0, 0.5]], np.float32)
-    drawn = np.asarray(draw(image, grid, 2.0, fit((100, 80), (64, 64), "squash"))).astype(int)
+    drawn = np.asarray(draw(image, grid, 2.0, evenly((2, 2), (64, 64)), fit((100, 80), (64, 64), "squash"))).astype(int)
     assert drawn.shape == (80, 100, 3)
     for row in (0, 1):
         for column in (0, 1):

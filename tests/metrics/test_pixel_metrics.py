@@ -6,9 +6,12 @@ from PIL import Image
 from scipy import ndimage
 from sklearn import metrics as sklearn_metrics
 
-from fomoad.metrics.pixel_metrics import count_pixels, upsample
+from fomoad.geometry import Axis, CellGeometry, evenly
+from fomoad.metrics.pixel_metrics import count_pixels
 
 HEIGHT, WIDTH = 40, 56
+CELLS = CellGeometry(Axis(5, 7.0, 6.0, 9.0), Axis(7, 5.0, 8.0, 8.0))
+"""Unevenly over the image, as a network's are."""
 
 
 def _grids_and_masks(seed: int, strength: float) -> tuple[np.ndarray, np.ndarray]:
@@ -42,39 +45,30 @@ def _aupro_by_loops(scores: np.ndarray, masks: np.ndarray, limit: float = 0.3) -
 @pytest.mark.parametrize("strength", [0.0, 3.0, 30.0])
 def test_auroc_is_that_of_scikit_learn(seed, strength):
     grids, masks = _grids_and_masks(seed, strength)
-    scores = np.stack([upsample(grid, HEIGHT, WIDTH) for grid in grids])
+    scores = np.stack([CELLS.upsample(grid, HEIGHT, WIDTH) for grid in grids])
     expected = sklearn_metrics.roc_auc_score(masks.ravel() > 0, scores.ravel())
-    assert count_pixels(grids, masks > 0).auroc() == pytest.approx(expected, abs=2e-3)
+    assert count_pixels(grids, masks > 0, CELLS).auroc() == pytest.approx(expected, abs=2e-3)
 
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("strength", [0.0, 3.0, 30.0])
 def test_aupro_is_that_of_a_loop(seed, strength):
     grids, masks = _grids_and_masks(seed, strength)
-    scores = np.stack([upsample(grid, HEIGHT, WIDTH) for grid in grids])
-    assert count_pixels(grids, masks > 0).aupro() == pytest.approx(_aupro_by_loops(scores, masks), abs=5e-3)
+    scores = np.stack([CELLS.upsample(grid, HEIGHT, WIDTH) for grid in grids])
+    assert count_pixels(grids, masks > 0, CELLS).aupro() == pytest.approx(_aupro_by_loops(scores, masks), abs=5e-3)
 
 
 def test_regions_that_touch_at_a_corner_are_one():
     grids, masks = _grids_and_masks(0, 1.0)
-    assert count_pixels(grids[5:6], masks[5:6] > 0).regions == 1
+    assert count_pixels(grids[5:6], masks[5:6] > 0, CELLS).regions == 1
 
 
 def test_a_perfect_grid_scores_one_and_a_blind_one_does_not():
     masks = np.zeros((2, 16, 16), bool)
     masks[0, :8, :8] = True
     at_pixels = masks.astype(np.float32)
-    assert count_pixels(at_pixels, masks).auroc() == 1
-    assert count_pixels(at_pixels, masks).aupro() == pytest.approx(1)
+    assert count_pixels(at_pixels, masks, evenly((16, 16), (16, 16))).auroc() == 1
+    assert count_pixels(at_pixels, masks, evenly((16, 16), (16, 16))).aupro() == pytest.approx(1)
     blind = np.ones((2, 4, 4), np.float32)
-    assert count_pixels(blind, masks).auroc() == pytest.approx(0.5)
-    assert count_pixels(blind, masks).aupro() == pytest.approx(0.15)
-
-
-def test_upsampling_is_bilinear_between_cell_centres():
-    """Against the formula: a pixel's centre in units of cells, clamped at the outermost cells."""
-    grid = np.random.default_rng(1).random((3, 4)).astype(np.float32)
-    y = np.clip((np.arange(12) + 0.5) * 3 / 12 - 0.5, 0, 2)
-    x = np.clip((np.arange(20) + 0.5) * 4 / 20 - 0.5, 0, 3)
-    expected = ndimage.map_coordinates(grid, np.meshgrid(y, x, indexing="ij"), order=1)
-    np.testing.assert_allclose(upsample(grid, 12, 20), expected, atol=1e-6)
+    assert count_pixels(blind, masks, evenly((4, 4), (16, 16))).auroc() == pytest.approx(0.5)
+    assert count_pixels(blind, masks, evenly((4, 4), (16, 16))).aupro() == pytest.approx(0.15)

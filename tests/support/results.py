@@ -5,6 +5,7 @@ from typing import Literal
 import numpy as np
 
 from fomoad.evaluation.results import Decision, ModelSummary, Results, Samples, evaluate
+from fomoad.geometry import CellGeometry, evenly
 from fomoad.metadata import Grid, InputInfo, Interval, Threshold, ThresholdChoice
 
 
@@ -38,7 +39,7 @@ TRAINED = Threshold(
 )
 
 
-def summary(rows: int = 5, columns: int = 5, side: int = 96) -> ModelSummary:
+def summary(rows: int = 5, columns: int = 5, side: int = 96, cells: CellGeometry | None = None) -> ModelSummary:
     return ModelSummary(
         file="model.tflite",
         format="tflite",
@@ -46,7 +47,7 @@ def summary(rows: int = 5, columns: int = 5, side: int = 96) -> ModelSummary:
         bytes=123_456,
         input_type="float32",
         input=InputInfo(height=side, width=side, channels=3, scaling="0..1"),
-        grid=Grid(rows=rows, columns=columns),
+        grid=Grid(rows=rows, columns=columns, cells=cells or evenly((rows, columns), (side, side))),
     )
 
 
@@ -60,7 +61,14 @@ def grids(anomalous: list[bool | None], seed: int = 0, rows: int = 5, columns: i
     return scores.astype(np.float32)
 
 
-def results(anomalous: list[bool | None], threshold: float = 16.6, masks=None, **size: int) -> Results:
+def results(
+    anomalous: list[bool | None],
+    threshold: float = 16.6,
+    masks=None,
+    cells: CellGeometry | None = None,
+    **size: int,
+) -> Results:
+    """Images are of the masks' size; their cells share them evenly unless `cells` says where they lie."""
     names = {True: "anomaly", False: "no anomaly", None: None}
     count = len(anomalous)
     samples = Samples(
@@ -71,4 +79,5 @@ def results(anomalous: list[bool | None], threshold: float = 16.6, masks=None, *
         masks=masks,
     )
     grid = grids(anomalous, **size)
-    return evaluate(summary(**size), Decision(threshold, "metadata", TRAINED), grid, samples)
+    side = 96 if masks is None else masks.shape[1]
+    return evaluate(summary(**size, side=side, cells=cells), Decision(threshold, "metadata", TRAINED), grid, samples)
