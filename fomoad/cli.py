@@ -12,6 +12,7 @@ from fomoad import progress
 from fomoad.commands import (
     calibrate,
     compare,
+    device_kit,
     doctor,
     import_images,
     monitor,
@@ -59,6 +60,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "profile": profile,
     "predict": predict,
     "monitor": monitor,
+    "device-kit": device_kit,
     "search": search,
     "sign": sign,
     "review": review,

@@ -61,6 +61,20 @@ def measure(content: bytes, arena_bytes: int) -> Run:
     return Run(None, _reason(child.stderr) or f"the interpreter ended with code {child.returncode}")
 
 
+def run(content: bytes, stored: Any, arena_bytes: int) -> Any:
+    """The stored outputs (N, ...) of stored inputs (N, ...), by a model that `measure` has found to run."""
+    import numpy as np
+    from tflite_micro.python.tflite_micro import runtime
+
+    interpreter = runtime.Interpreter.from_bytes(content, arena_size=arena_bytes)
+    outputs = []
+    for each in stored:
+        interpreter.set_input(each[None], 0)
+        interpreter.invoke()
+        outputs.append(np.array(interpreter.get_output(0)[0]))
+    return np.stack(outputs)
+
+
 def _reason(errors: str) -> str:
     """What TFLite Micro says first, before Python's traceback; or the error that this ends with."""
     lines = [line.strip() for line in errors.splitlines() if line.strip()] or [""]
