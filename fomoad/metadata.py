@@ -79,6 +79,15 @@ class Threshold(Record):
     warning: str | None = Field(None, description="Why the thresholds are not to be relied on, and what would help.")
     calibration: Calibration | None = None
 
+    def as_one(self) -> "Threshold":
+        """The same thresholds where scores were divided by the suggested one, which is then 1.0 exactly."""
+
+        def exact(threshold: float | None) -> float | None:
+            return 1.0 if threshold == self.suggested else threshold
+
+        choices = [each.model_copy(update={"threshold": exact(each.threshold)}) for each in self.choices]
+        return self.model_copy(update={"suggested": 1.0, "choices": choices, "recommended": exact(self.recommended)})
+
 
 class TensorInfo(Record):
     """A model's input or output. real value = scale * (stored value - zero_point) where scale is given."""

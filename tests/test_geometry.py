@@ -11,6 +11,7 @@ from fomoad.backbones import graph, load
 from fomoad.backbones.graph import Network
 from fomoad.backbones.load import ARCHITECTURES, cut
 from fomoad.backbones.positions import positions
+from fomoad.backbones.weights import find_weights
 from fomoad.features.pooling import STOCK_POOLING, Features, Pooling
 from fomoad.geometry import Axis, CellGeometry, evenly
 from fomoad.scorers.patchcore_graph import _highest
@@ -33,12 +34,12 @@ def centre_of_gravity(function, shape: tuple[int, int, int], row: int, column: i
 def test_a_convolution_s_cells_lie_where_their_gradients_do(stride: int) -> None:
     """One convolution of lopsided weights: the position is exactly the gradients' centre of gravity."""
     kernel = np.random.default_rng(1).uniform(0, 1, (3, 3, 3, 1)) * np.array([4, 2, 1])[:, None, None, None]
-    network = chain(convolution("only", "normalised", kernel, np.zeros(1)), side=12)
-    node = network.nodes[1]
+    network = chain(convolution("only", graph.INPUT, kernel, np.zeros(1)), side=12)
+    node = network.nodes[-1]
     pads = graph.same_pads((12, 12), (3, 3), (stride, stride))
     energy = np.square(kernel).sum(axis=(0, 1), keepdims=True)
     even = replace(node, kernel=(kernel / np.sqrt(energy)).astype(np.float32), strides=(stride, stride), pads=pads)
-    network = Network((network.nodes[0], even), network.outputs, network.input_shape)
+    network = Network((even,), network.outputs, network.input_shape)
     cells = positions(network)["only"]
     assert cells.shape == (12 // stride, 12 // stride)
     for row, column in ((1, 1), (2, 3)):
@@ -50,7 +51,7 @@ def test_a_convolution_s_cells_lie_where_their_gradients_do(stride: int) -> None
 @pytest.mark.parametrize("layer", ["block_3_depthwise_relu", GRID, COARSE])
 def test_a_trained_network_s_cells_lie_where_their_gradients_do(layer: str) -> None:
     """The bundled weights. Activations and residual paths add what weights alone do not say; a spread is off by 4."""
-    weights = load.find_weights("mobilenet-v2-0.35", "bundled", 96)
+    weights = find_weights("mobilenet-v2-0.35", "bundled", 96)
     network = load.load("mobilenet-v2-0.35", weights, (96, 96, 3), "-1..1", (layer,))
     cells = positions(network)[layer]
     off = []

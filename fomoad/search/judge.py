@@ -19,6 +19,7 @@ from fomoad.export.trace import Exported
 from fomoad.features.extractor import extractor
 from fomoad.features.pooling import Features
 from fomoad.features.store import FeatureSource
+from fomoad.geometry import CellGeometry
 from fomoad.metrics import image_metrics, pixel_metrics
 from fomoad.search.cache import Cache
 from fomoad.search.parts import Part, Parts
@@ -105,8 +106,9 @@ class Judge:
         content = int8_content(shared.features, scorer, shared.ranges, self._parts.images.shape, 1.0, highest)
         measured = measure(content)
         self._keep(measured)
+        cells = scorer.cells(shared.features.cells())
         figures = {
-            name: figures_of(scorer.score(self._part_features(settings, shared, name, part)), part)
+            name: figures_of(scorer.score(self._part_features(settings, shared, name, part)), part, cells)
             for name, part in {"selection": self._parts.selection, "made": self._parts.made}.items()
         }
         core = self._budget.latency[0][0] if self._budget.latency else measured.latency[0].core
@@ -153,12 +155,12 @@ class Judge:
         return self._cache.get(key, compute)
 
 
-def figures_of(maps: Array, part: Part) -> Figures:
-    """What anomaly maps (n, rows, columns) find in a part."""
+def figures_of(maps: Array, part: Part, cells: CellGeometry) -> Figures:
+    """What anomaly maps (n, rows, columns), whose cells lie at `cells`, find in a part."""
     points = image_metrics.operating_points(maps.max(axis=(1, 2)), part.anomalous)
     aupro = None
     if part.masks is not None and part.masks.any():
-        aupro = pixel_metrics.count_pixels(np.asarray(maps), iter(part.masks)).aupro()
+        aupro = pixel_metrics.count_pixels(np.asarray(maps), iter(part.masks), cells).aupro()
     auroc, recall = image_metrics.auroc(points), image_metrics.recall_at(points, FALSE_ALARMS)
     return Figures(auroc or 0.0, recall or 0.0, aupro)
 

@@ -210,7 +210,9 @@ def _train(search: Search, position: int) -> tuple[float, ...]:
 def _figures(folder: Path, parts: Parts, name: str) -> Figures:
     """What the int8 file in a folder finds in a part."""
     part = getattr(parts, name)
-    return figures_of(load_model(folder / tflite.INT8_FILE).score(part.images), part)
+    metadata = AnomalyMetadata.model_validate_json((folder / METADATA_FILE).read_bytes())
+    cells = metadata.grid.geometry(metadata.input.height, metadata.input.width)
+    return figures_of(load_model(folder / tflite.INT8_FILE).score(part.images), part, cells)
 
 
 def _entry(search: Search, outcome: Outcome, trained: tuple[float, ...] | None) -> Entry:

@@ -31,6 +31,8 @@ ERROR_IMAGES: Final = 20
 """Of those, images that the rounding's error is measured on, for the log."""
 STEPS_TO_THRESHOLD: Final = 63.5
 """The int8 output's steps from 0 to the threshold, which is thus a quarter of the range and half-way between two."""
+ABOVE_TIES: Final = 1 + 2e-6
+"""A conformal threshold is just above the score that must not reach it: that one must not be rounded up to it."""
 MIN_HIGHEST: Final = 10
 HIGHEST_SHARE: Final = 20
 """A threshold is carried over by the scores of the highest 1/20 of the training images, and at least of ten."""
@@ -73,6 +75,8 @@ def convert_int8(
     # Half-way between two steps, so that the scores themselves are never at the threshold but for rounding.
     highest = (math.floor(highest / output_step) + 0.5) * output_step
     chosen = file_thresholds(settings, fit, output_transform, output_step, highest)
+    if settings.score_scale == "threshold":
+        chosen = chosen.as_one()
     record = model_record(content, TensorInfo.of(model.input), TensorInfo.of(model.output), chosen)
     return Model(content, record, output_transform)
 
@@ -100,7 +104,7 @@ def own_threshold(settings: TrainSettings, float_fit: Scored, fit: Scored) -> fl
     among the highest images. Thus both models tell the same images apart.
     """
     if settings.threshold_method == "conformal":
-        return suggested_threshold(settings, fit)
+        return suggested_threshold(settings, fit) * ABOVE_TIES
     return carried_over(float_fit, fit, suggested_threshold(settings, float_fit))
 
 

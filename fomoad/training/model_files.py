@@ -50,6 +50,8 @@ def convert_float(
         return scores / np.float32(divisor)
 
     chosen = file_thresholds(settings, fit, output_transform)
+    if settings.score_scale == "threshold":
+        chosen = chosen.as_one()
     exported = Exported(DetectorGraph(features, fit.scorer, divisor).graph, image_shape)
     image = TensorInfo(shape=[1, *image_shape], dtype="float32")
     scores = TensorInfo(shape=[1, *exported.grid], dtype="float32")

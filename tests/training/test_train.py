@@ -190,7 +190,7 @@ def test_scores_on_the_scale_of_the_threshold(trained: Any, tmp_path: Path) -> N
     assert train(data, tmp_path / "scaled", *arguments, "--score-scale", "threshold") == 0
     metadata = json.loads((tmp_path / "scaled" / "anomaly_metadata.json").read_text())
     for described in metadata["models"].values():
-        assert described["threshold"]["suggested"] == pytest.approx(1, abs=1e-6)
+        assert described["threshold"]["suggested"] == 1.0
     raw = json.loads((out / "anomaly_metadata.json").read_text())["threshold"]["suggested"]
     images = np.load(data / "X_split_train.npy")[:5]
     plain, scaled = (load_model(folder / "model.tflite").score(images) for folder in (out, tmp_path / "scaled"))
