@@ -260,7 +260,9 @@ def _own_detector(files: dict[str, bytes]) -> Detector:
     metadata = AnomalyMetadata.model_validate_json(files[METADATA_FILE])
     model = runtimes.load("tflite", files[MODEL_FILE], MODEL_FILE)
     suggested = metadata.models[MODEL_FILE].threshold.suggested
-    return Detector(model, suggested, metadata.input.scaling, metadata.input.resize or predict.DEFAULT_RESIZE)
+    image = metadata.input
+    cells = metadata.grid.geometry(image.height, image.width)
+    return Detector(model, suggested, image.scaling, image.resize or predict.DEFAULT_RESIZE, cells)
 
 
 @contextlib.contextmanager

@@ -84,7 +84,7 @@ def _prediction(
 ) -> Prediction:
     """What `fomoad predict` says of these anomaly maps (N, rows, columns), as arrays."""
     found = [
-        predict.describe(anomaly_map, detector.threshold, geometry, reduced)
+        predict.describe(anomaly_map, detector.threshold, detector.cells, geometry, reduced)
         for anomaly_map, (geometry, reduced) in zip(maps, places, strict=True)
     ]
     return Prediction(

@@ -8,13 +8,13 @@ import tensorflow as tf
 from scipy import ndimage
 
 from fomoad.backbones import graph, load
+from fomoad.backbones.architectures import ARCHITECTURES
 from fomoad.backbones.graph import Network
-from fomoad.backbones.load import ARCHITECTURES, cut
+from fomoad.backbones.load import cut
 from fomoad.backbones.positions import positions
 from fomoad.backbones.weights import find_weights
 from fomoad.features.pooling import STOCK_POOLING, Features, Pooling
 from fomoad.geometry import Axis, CellGeometry, evenly
-from fomoad.scorers.patchcore_graph import _highest
 from tests.support.kernels import chain, convolution
 
 GRID, COARSE = "block_6_expand_relu", "block_6_depthwise_relu"
@@ -91,12 +91,9 @@ def test_cells_of_spread_windows(size: int) -> None:
     cells = Axis(6, 4.0, 8.0, 8.0)
     windows = cells.pooled(size, 1)
     assert windows.spread(size) == cells
-    scores = np.zeros((1, windows.count, windows.count), np.float32)
-    scores[0, 1, 2] = 1
-    high = np.argwhere(_highest(tf.constant(scores), size).numpy()[0])
-    for axis, at in ((0, 1), (1, 2)):
-        start, stop = high[:, axis].min(), high[:, axis].max() + 1
-        assert windows.spread(size).window_of(start, stop) == windows.window_of(at, at + 1)
+    for window in range(windows.count):
+        high = [cell for cell in range(cells.count) if window <= cell < window + size]
+        assert windows.spread(size).window_of(high[0], high[-1] + 1) == windows.window_of(window, window + 1)
 
 
 def test_upsampling_is_bilinear_between_the_cells_middles() -> None:
