@@ -26,6 +26,10 @@ LARGEST_BOUND: Final = 8.0
 Array = NDArray[np.float64]
 
 
+LEAST_SLOPE = 0.05
+"""A curve that rises less says nothing: at ten times the size, the odds of being found grow by an eighth."""
+
+
 @dataclass(frozen=True)
 class Curve:
     """A fitted curve over sizes. `penalised` where hits and misses do not overlap: it took Firth's penalty."""
@@ -63,7 +67,7 @@ def fit(sizes: ArrayLike, found: ArrayLike) -> Curve | None:
     separable = log_sizes[hits].min() >= log_sizes[~hits].max()
     design = np.column_stack([np.ones_like(log_sizes), log_sizes])
     coefficients = _maximise(design, hits, penalised=separable)
-    if coefficients is None or coefficients[1] <= 0:
+    if coefficients is None or coefficients[1] <= LEAST_SLOPE:
         return None
     covariance = np.linalg.inv(_information(design, coefficients))
     return Curve(float(coefficients[0]), float(coefficients[1]), covariance, separable)

@@ -16,7 +16,7 @@ LAYERS = ("block_6_expand_relu",)
 
 
 def _load(path: Path) -> Network:
-    return load.load("mobilenet-v2-0.35", Weights("x", path), SHAPE, "0..1", LAYERS)
+    return load.load("mobilenet-v2-0.35", Weights("x", path, "mobilenet-v2-0.35"), SHAPE, "0..1", LAYERS)
 
 
 def test_trained_weights_are_far_from_the_limit() -> None:

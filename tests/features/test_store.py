@@ -112,8 +112,8 @@ def test_a_work_directory_that_cannot_be_used_is_refused(tmp_path: Path) -> None
     ("change", "message"),
     [
         (lambda features: features * np.float32(1e30), "as large as"),
-        (lambda features: features * np.float32("nan"), "not a finite numbers"),
-        (lambda features: features - np.float32("inf"), "not a finite numbers"),
+        (lambda features: features * np.float32("nan"), "no finite numbers"),
+        (lambda features: features - np.float32("inf"), "no finite numbers"),
         (lambda features: features * 0 + 3, "the same for all images and positions"),
     ],
 )
