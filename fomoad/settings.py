@@ -4,6 +4,7 @@ The command line is generated from this model, and a test holds parameters.json 
 """
 
 import argparse
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -18,6 +19,9 @@ Backbone = Literal["auto", "mobilenet-v2-0.35", "mobilenet-v2-0.5", "mobilenet-v
 ScoringFunction = Literal["gmm", "patchcore"]
 
 
+AUTO = "auto"
+MOST_CONTAMINATION = 0.5
+"""Where more than half of the images are defects, they are what a scorer takes for good."""
 Values = dict[str, Any]
 """Values of some fields, by the fields' names: as they were given, not validated."""
 Source = Literal["default", "file", "argument"]
@@ -93,6 +97,11 @@ class TrainSettings(BaseModel):
         0.05,
         description="Share of new normal images that a conformal threshold may flag.",
     )
+    contamination: str = Field(
+        "auto",
+        description="Share of the training images that may show defects and are left out, 0 to 0.5: the most suspicious "
+        "ones. auto: those that are clearly unlike all others.",
+    )
     score_scale: Literal["raw", "threshold"] = Field(
         "raw",
         description="raw: scores as the scoring function gives them; threshold: divided so that 1 is the threshold.",
@@ -119,6 +128,22 @@ class TrainSettings(BaseModel):
         if isinstance(value, bool):
             raise PydanticCustomError("truth", "true and false are no values for it")
         return next((choice for choice in allowed if str(choice) == text), text)
+
+    @field_validator("contamination")
+    @classmethod
+    def _share(cls, value: str) -> str:
+        if value != AUTO:
+            try:
+                share = float(value)
+            except ValueError:
+                share = math.nan
+            if not 0 <= share <= MOST_CONTAMINATION:
+                raise PydanticCustomError("share", f"Use auto or a share from 0 to {MOST_CONTAMINATION}")
+        return value
+
+    def contaminated_share(self) -> float | None:
+        """The share of the training images to leave out; None: as many as are clearly unlike the others."""
+        return None if self.contamination == AUTO else float(self.contamination)
 
     def scorer(self) -> ScoringFunction:
         """The scoring function that these settings ask for, auto resolved."""
