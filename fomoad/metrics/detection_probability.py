@@ -23,6 +23,8 @@ TOLERANCE: Final = 1e-10
 LARGEST_BOUND: Final = 8.0
 """Bounds beyond a90 times e to this are called unknown."""
 
+LEAST_SLOPE: Final = 0.05
+"""A curve that rises less says nothing: at ten times the size, the odds of being found grow by an eighth."""
 Array = NDArray[np.float64]
 
 

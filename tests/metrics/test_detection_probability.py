@@ -100,3 +100,11 @@ def test_the_bound_keeps_its_confidence() -> None:
 )
 def test_no_curve_where_there_is_none(sizes: np.ndarray, found: np.ndarray) -> None:
     assert pod.fit(sizes, found) is None
+
+
+def test_no_curve_where_size_says_nearly_nothing() -> None:
+    """51 of 100 large defects are found and 50 of 100 small ones: what is nearly always found has no size."""
+    sizes = np.repeat([2.0, 16.0], 100)
+    found = np.concatenate([np.arange(100) < 50, np.arange(100) < 51])
+    assert pod.fit(sizes, found) is None
+    assert pod.fit(sizes, np.concatenate([np.arange(100) < 50, np.arange(100) < 60])) is not None
