@@ -17,8 +17,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from fomoad.backbones import graph, load
+from fomoad.backbones.architectures import ARCHITECTURES
 from fomoad.backbones.graph import Network, Ranges
-from fomoad.backbones.load import ARCHITECTURES, Weights
+from fomoad.backbones.weights import Weights
 from fomoad.data import dataset, scaling
 from fomoad.data.info_file import Info
 from fomoad.features.pooling import STOCK_POOLING, Features
@@ -94,8 +95,8 @@ def open_case(directory: Path, weights: Path, images: int) -> Case:
     """Read images, spread over the set, and fit the whitening to the training images' exact features."""
     architecture = ARCHITECTURES[BACKBONE]
     train, test = read(directory, "train", images), read(directory, "test", images // 2)
-    loaded = Weights(weights.name, weights)
-    layers = architecture.mixture_layers
+    loaded = Weights(weights.name, weights, BACKBONE)
+    layers = architecture.layers
     network = load.load(BACKBONE, loaded, train.shape[1:], scaling.DEFAULT_SCALING, layers)
     features = Features(network, architecture.grid_layer, STOCK_POOLING)
     found = extract(features, train)

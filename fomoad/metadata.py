@@ -189,6 +189,16 @@ class Grid(Record):
         return self.cells if self.cells and self.cells.shape == shape else evenly(shape, (height, width))
 
 
+class Suspect(Record):
+    """A training image that scorers which did not see it find most unlike the others: it may show a defect."""
+
+    row: int = Field(description="Row in X_split_train.npy, from 0.")
+    id: str
+    file_name: str | None
+    score: float = Field(description="Its score by a scorer that did not see it, in the float32 model's own units.")
+    left_out: bool = Field(description="Whether the models were fitted without it.")
+
+
 class AnomalyMetadata(Record):
     """The content of anomaly_metadata.json."""
 
@@ -205,6 +215,7 @@ class AnomalyMetadata(Record):
     input: InputInfo
     grid: Grid
     training_images: int
+    suspects: list[Suspect] = Field(default=[], description="Training images to look at, the most suspicious first.")
     versions: dict[str, str]
     models: dict[str, ModelFile]
     parent: dict[str, str] | None = Field(

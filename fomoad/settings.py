@@ -99,8 +99,8 @@ class TrainSettings(BaseModel):
     )
     contamination: str = Field(
         "auto",
-        description="Share of the training images that may show defects and are left out, 0 to 0.5: the most suspicious "
-        "ones. auto: those that are clearly unlike all others.",
+        description="Share of the training images that may show defects and are left out, 0 to 0.5: the most "
+        "suspicious ones. auto: those that are clearly unlike all others.",
     )
     score_scale: Literal["raw", "threshold"] = Field(
         "raw",

@@ -4,7 +4,7 @@ Nothing is taken on trust: every shape and type is checked, and whatever is wron
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fomoad.data import scaling
 from fomoad.data.info_file import Info
 from fomoad.data.label_file import read_labels, read_row_list
-from fomoad.data.npy_file import ArrayFile, ArrayInMemory, Rows, open_array
+from fomoad.data.npy_file import ArrayFile, ArrayInMemory, ChosenRows, Rows, open_array
 from fomoad.errors import UserError
 
 SplitName = Literal["train", "test"]
@@ -74,6 +74,13 @@ class Split:
 
     def __len__(self) -> int:
         return 0 if self.images is None else len(self.images)
+
+    def without(self, rows: NDArray[np.int64]) -> "Split":
+        """The split without the images of these rows. It has no masks."""
+        kept = np.setdiff1d(np.arange(len(self)), rows)
+        images = self.images and replace(self.images, array=ChosenRows(self.images.array, kept))
+        labels, ids, names = ([of[row] for row in kept] for of in (self.labels, self.ids, self.file_names))
+        return replace(self, images=images, labels=labels, ids=ids, file_names=names, masks=None)
 
     def proportions(self, row: int) -> float | None:
         """A photo's width divided by its height, where squeezing it to the images' size has changed that."""

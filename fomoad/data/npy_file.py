@@ -40,6 +40,25 @@ class ArrayInMemory:
 
 
 @dataclass(frozen=True)
+class ChosenRows:
+    """Some rows of an array, `chosen` (n,), as if they were all of it."""
+
+    array: Rows
+    chosen: NDArray[np.int64]
+
+    @property
+    def path(self) -> Path | str:
+        return self.array.path
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def rows(self, rows: slice | NDArray[np.int64]) -> NDArray[Any]:
+        """Some of the chosen rows."""
+        return self.array.rows(self.chosen[rows])
+
+
+@dataclass(frozen=True)
 class ArrayFile:
     """An npy file whose rows are read when they are asked for; it is closed when this is collected.
 

@@ -17,7 +17,7 @@ from fomoad.backbones import load
 from fomoad.backbones.architectures import ARCHITECTURES
 from fomoad.backbones.graph import Ranges
 from fomoad.backbones.weights import Weights
-from fomoad.data.dataset import Images, Split
+from fomoad.data.dataset import Images
 from fomoad.device.profile import Profile
 from fomoad.errors import UserError
 from fomoad.export import tflite
@@ -31,11 +31,12 @@ from fomoad.metadata import (
     Grid,
     InputInfo,
     ModelFile,
+    Suspect,
 )
 from fomoad.parameters import Parameters
 from fomoad.progress import step, warn
 from fomoad.settings import TrainSettings
-from fomoad.training import defect_cells, fitters, recipes, state, threshold_summary
+from fomoad.training import defect_cells, fitters, recipes, state, suspects, threshold_summary
 from fomoad.training.fit import Fit
 from fomoad.training.int8 import convert_int8, round_network
 from fomoad.training.made_defects import Tested, record_detection
@@ -62,7 +63,8 @@ def train_models(
     settings = parameters.settings.model_copy(update={"backbone": data.weights.backbone})
     settings = recipes.with_recipe(settings, recipes.robust(settings))
     features = build_features(settings, data.images, data.weights)
-    fitted = fit_within_limits(settings, data.split, data.images, features, work_directory)
+    data, float_fit, suspected = fit_float(settings, data, features, work_directory)
+    fitted = fit_within_limits(settings, data, features, float_fit, work_directory)
     models = convert_float(settings, data.images.shape, features, fitted.fit) | {tflite.INT8_FILE: fitted.int8.model}
     float_file = Tested(models[tflite.FLOAT_FILE], fitted.fit, fitted.extract)
     tested = {tflite.FLOAT_FILE: float_file, tflite.INT8_FILE: fitted.int8}
@@ -73,7 +75,7 @@ def train_models(
     for name, each in tested.items():
         threshold_summary.show(name, each.model.record.threshold)
     records = {name: model.record for name, model in models.items()}
-    metadata = _metadata(parameters, settings, data, features, fitted.fit, records)
+    metadata = _metadata(parameters, settings, data, features, fitted.fit, records, suspected)
     contents = {name: model.content for name, model in models.items()}
     if keep_state:
         contents[state_file.FILE] = state.contents(fitted.state(data, features, settings.seed), models)
@@ -97,20 +99,48 @@ class Fitted:
         return TrainingState(tuple(data.split.ids), features, self.int8_features, self.ranges, kept, int8_kept)
 
 
-def fit_within_limits(
-    settings: TrainSettings, split: Split, images: Images, features: Features, work_directory: Path | None
-) -> Fitted:
-    """Fit in float32 and int8, with a smaller memory bank where the int8 model would not fit into the flash.
+@dataclass(frozen=True)
+class FloatFit:
+    """A fit to float features, and the features that it was fitted to."""
+
+    fit: Fit
+    source: FeatureSource
+
+
+def fit_float(
+    settings: TrainSettings, data: TrainingData, features: Features, work_directory: Path | None
+) -> tuple[TrainingData, FloatFit, list[Suspect]]:
+    """Fit in float32; where images are left out as defects, fit again without them.
 
     Features that are too many for the memory are stored in the work directory meanwhile (see FeatureSource).
 
-    Raises UserError where the limits cannot be kept.
+    Returns the images that the fit is to, the fit, and the images that a person should look at.
     """
     memory_limit = settings.memory_limit * 2**20
     fitter = fitters.fitter(settings)
     with step("Compiling the backbone"):
-        source = FeatureSource(images, extractor(features), memory_limit, work_directory)
-    fit = fitter.fit(source, split.ids)
+        source = FeatureSource(data.images, extractor(features), memory_limit, work_directory)
+    fit = fitter.fit(source, data.split.ids)
+    share = settings.contaminated_share()
+    suspected = suspects.name(fit.held_out_scores, share, data.split)
+    gone = suspects.left_out(fit.held_out_scores, share)
+    if not len(gone):
+        return data, FloatFit(fit, source), suspected
+    data = data.without(gone)
+    source = FeatureSource(data.images, source.extract, memory_limit, work_directory)
+    return data, FloatFit(fitter.fit(source, data.split.ids), source), suspected
+
+
+def fit_within_limits(
+    settings: TrainSettings, data: TrainingData, features: Features, start: FloatFit, work_directory: Path | None
+) -> Fitted:
+    """Fit in int8, and with a smaller memory bank where the int8 model would not fit into the flash.
+
+    The float32 fit then has the same bank. Raises UserError where the limits cannot be kept.
+    """
+    split, images, source, fit = data.split, data.images, start.source, start.fit
+    memory_limit = settings.memory_limit * 2**20
+    fitter = fitters.fitter(settings)
     rounded, ranges = round_network(settings, images, features)
     with step("Converting the backbone to int8"):
         int8_source = FeatureSource(images, extractor(rounded, ranges), memory_limit, work_directory)
@@ -172,6 +202,7 @@ def _metadata(
     features: Features,
     fit: Fit,
     models: dict[str, ModelFile],
+    suspected: list[Suspect],
 ) -> AnomalyMetadata:
     """The written record; `settings` are the parameters' with what was found for those that are auto."""
     thresholds = models[tflite.FLOAT_FILE].threshold
@@ -200,6 +231,7 @@ def _metadata(
         ),
         grid=Grid(rows=cells.vertical.count, columns=cells.horizontal.count, cells=cells),
         training_images=len(data.images),
+        suspects=suspected,
         versions={"fomoad": fomoad.__version__} | versions,
         models=models,
     )

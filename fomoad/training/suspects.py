@@ -11,6 +11,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from fomoad.data.dataset import Split
+from fomoad.metadata import Suspect
+from fomoad.progress import log, warn
+
 OUTLYING: Final = 3.0
 """An image is left out where the logarithm of its score lies this many interquartile ranges above the third quartile:
 Tukey's "far out" (Exploratory Data Analysis, 1977)."""
@@ -20,6 +24,7 @@ FEWEST: Final = 20
 """With fewer images, none is left out without being asked to: their quartiles say too little."""
 NAMED_SHARE: Final = 0.02
 NAMED: Final = 5
+SHOWN: Final = 10
 """So many images are named at least, or this share of them, however ordinary they look."""
 
 Array = NDArray[np.float32]
@@ -57,3 +62,31 @@ def named(held_out_scores: Array, contamination: float | None) -> NDArray[np.int
     count = len(held_out_scores)
     twice = 2 * len(left_out(held_out_scores, contamination))
     return by_suspicion(held_out_scores)[: max(twice, min(NAMED, count), round(NAMED_SHARE * count))]
+
+
+def name(held_out_scores: Array, contamination: float | None, split: Split) -> list[Suspect]:
+    """The images to look at, also in the log: with a warning where some are left out."""
+    gone = set(left_out(held_out_scores, contamination).tolist())
+    suspected = [
+        Suspect(
+            row=row,
+            id=split.ids[row],
+            file_name=split.file_names[row],
+            score=float(held_out_scores[row]),
+            left_out=row in gone,
+        )
+        for row in named(held_out_scores, contamination).tolist()
+    ]
+    if gone:
+        warn(
+            f"{len(gone)} of {len(split)} training images look like defects and are left out: "
+            f"{_names([each for each in suspected if each.left_out])}. Look at them; --contamination 0 keeps all."
+        )
+    else:
+        log(f"The training images most unlike the others: {_names(suspected)}. Are they good parts?")
+    return suspected
+
+
+def _names(suspected: list[Suspect]) -> str:
+    names = [each.file_name or f"sample {each.id}" for each in suspected]
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fomoad.backbones.weights import Weights
 from fomoad.data.dataset import Images, Split
 
@@ -13,3 +16,9 @@ class TrainingData:
     split: Split
     images: Images
     weights: Weights
+
+    def without(self, rows: NDArray[np.int64]) -> "TrainingData":
+        """The same without the images of these rows."""
+        split = self.split.without(rows)
+        assert split.images is not None
+        return TrainingData(split, split.images, self.weights)
