@@ -62,17 +62,16 @@ class TrainSettings(BaseModel):
     layers: Literal["auto", 1, 2, 3] = Field(
         "auto",
         description="Number of backbone layers that are joined: at 1/8 of the image's side, then finer details, then "
-        "1/16. auto: as tuning finds.",
+        "1/16. auto: 3.",
     )
     feature_scaling: Literal["auto", "none", "global", "place"] = Field(
         "auto",
         description="How features are scaled: none, global (each by its deviation over the whole image) or place (by "
-        "that at each position, for parts that lie alike in every photo). auto: as tuning finds.",
+        "that at each position). auto: place; where parts turn freely, try none with a larger sampling ratio.",
     )
     pool_size: Literal["auto", 1, 2, 3, 4, 5] = Field(
         "auto",
-        description="PatchCore: side of the windows that features are averaged over, in cells; 1 for none. auto: as "
-        "tuning finds.",
+        description="PatchCore: side of the windows that features are averaged over, in cells; 1 for none. auto: 2.",
         json_schema_extra={"scorer": "patchcore"},
     )
     sampling_ratio: Annotated[float, Field(gt=0, le=1)] = Field(
