@@ -28,10 +28,6 @@ LEAST_SLOPE: Final = 0.05
 Array = NDArray[np.float64]
 
 
-LEAST_SLOPE = 0.05
-"""A curve that rises less says nothing: at ten times the size, the odds of being found grow by an eighth."""
-
-
 @dataclass(frozen=True)
 class Curve:
     """A fitted curve over sizes. `penalised` where hits and misses do not overlap: it took Firth's penalty."""
