@@ -148,16 +148,16 @@ def test_help_and_errors_do_not_load_tensorflow(arguments: list[str], code: int,
     assert not [line for line in imported if "tensorflow" in line or "sklearn" in line]
 
 
-def test_readme_lists_every_argument() -> None:
-    """The README's table is the settings' own."""
-    readme = (ROOT / "README.md").read_text()
+def test_the_documents_list_every_argument() -> None:
+    """The documents' table is the settings' own."""
+    page = (ROOT / "docs" / "parameters.md").read_text()
     for name, field in TrainSettings.model_fields.items():
         row = f"| `{settings.argument_name(name)}` | {values_of(name)} | {field.default} | {field.description} |"
-        assert row in readme, row
+        assert row in page, row
 
 
 def values_of(name: str) -> str:
-    """The values that a field takes, as the README writes them."""
+    """The values that a field takes, as docs/parameters.md writes them."""
     choices = settings.choices(name)
     if choices:
         return ", ".join(map(str, choices))
