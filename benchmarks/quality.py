@@ -60,10 +60,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "GMM medium (default)": {},
     "GMM high": {"capacity": "high"},
     "PatchCore 1 layer": {"scoring_function": "patchcore", "layers": 1},
-    "PatchCore 2 layers (default)": {"scoring_function": "patchcore"},
-    "PatchCore 3 layers": {"scoring_function": "patchcore", "layers": 3},
+    "PatchCore 2 layers": {"scoring_function": "patchcore", "layers": 2},
+    "PatchCore 3 layers (default)": {"scoring_function": "patchcore"},
+    "PatchCore, features unscaled": {"scoring_function": "patchcore", "feature_scaling": "none"},
 }
-QUICK = ("GMM medium (default)", "PatchCore 2 layers (default)")
+QUICK = ("GMM medium (default)", "PatchCore 3 layers (default)")
 FILES = {"float32": "model.tflite", "int8": "model_quantized_int8_io.tflite"}
 SEEDS = (1, 2, 3, 4, 5)
 COLUMNS = (
@@ -112,15 +113,17 @@ def main() -> None:
     parser.add_argument("--tiles", type=Path, help="the magnetic tiles' folder")
     parser.add_argument("--mvtec", type=Path, nargs="*", default=[], help="folders in the MVTec AD layout")
     parser.add_argument("--settings", nargs="*", help="names of settings to measure (default: all)")
+    parser.add_argument("--backbone", default="mobilenet-v2-0.35")
     parser.add_argument("--weights", default="auto")
     parser.add_argument("--weights-resolution", type=int, default=96)
     parser.add_argument("--sampling-ratio", type=float, default=0.1, help="share of patches in all memory banks")
     parser.add_argument("--scorers-only", action="store_true", help="no model files: the float scorers' figures alone")
-    parser.add_argument("--quick", action="store_true", help="one data set, default settings, no repetitions")
+    parser.add_argument("--quick", action="store_true", help="one set of sample data, default settings, no repetitions")
     arguments = parser.parse_args()
     sample = arguments.sample if arguments.sample is not None else QUICK_SAMPLE if arguments.quick else SAMPLE
     names = arguments.settings or (QUICK if arguments.quick else tuple(SETTINGS))
     common = {
+        "backbone": arguments.backbone,
         "weights": arguments.weights,
         "weights_resolution": arguments.weights_resolution,
         "sampling_ratio": arguments.sampling_ratio,
