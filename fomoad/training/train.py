@@ -42,6 +42,7 @@ def train(
 
     Raises UserError where the data, the settings or the surroundings do not allow it; nothing is written then.
     """
+    output_directory.check_temporary_folder()
     if work_directory is not None:
         check_work_directory(work_directory)
     with output_directory.reserve(out_directory):
