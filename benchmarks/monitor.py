@@ -204,7 +204,7 @@ def _scores(directory: Path, scoring: str, weights: str) -> Scores:
     assert images is not None
     found = find_weights(settings.backbone, weights, settings.weights_resolution)
     extract = extractor(build_features(settings, images, found))
-    fit = fit_rows(settings, features_of(settings, directory), 1)
+    fit = fit_rows(settings, features_of(settings, directory))
     test = read_test(directory)
     good = test.images[~test.anomalous]
 

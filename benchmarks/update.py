@@ -81,7 +81,7 @@ def _measure(settings: TrainSettings, rows: Rows) -> Iterator[str]:
     """A row's figures for each shift."""
     began = time.process_time()
     with contextlib.redirect_stdout(io.StringIO()):
-        fit = fit_rows(settings, rows.train, 1)
+        fit = fit_rows(settings, rows.train)
     kept, fitting = KeptFit.of(fit), time.process_time() - began
     state = TrainingState(tuple(map(str, range(len(rows.train)))), None, None, {}, kept, kept)  # type: ignore[arg-type]
     threshold = threshold_of(settings, kept)
@@ -96,7 +96,7 @@ def _measure(settings: TrainSettings, rows: Rows) -> Iterator[str]:
         updated, _ = adapt(state, Features(line[reviewed], line[reviewed]), 1)
         updating = time.process_time() - began
         with contextlib.redirect_stdout(io.StringIO()):
-            anew = fit_rows(settings, np.concatenate([rows.train, line[reviewed]]), 1)
+            anew = fit_rows(settings, np.concatenate([rows.train, line[reviewed]]))
         yield (
             f"{shift} | {(~flagged).mean():.0%} | {_passing(updated, settings, line[reviewed]):.0%} | "
             f"{_passing(updated, settings, line[unseen]):.0%} | "

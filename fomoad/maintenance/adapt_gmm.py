@@ -44,7 +44,7 @@ def adapt(state: TrainingState, features: Array, int8_features: Array, seed: int
     assert state.fit.cells is not None
     assert state.int8_fit.cells is not None
     count = len(features)
-    fold_of = assign_folds([str(image) for image in range(count)], FOLDS, seed)
+    fold_of = assign_folds([str(image) for image in range(count)], FOLDS, seed) if count > 1 else np.zeros(1, np.int64)
     held_out = np.empty((2, count), np.float32)
     for fold in [None, *np.unique(fold_of)] if count > 1 else [None]:
         mine = np.ones(count, bool) if fold is None else fold_of != fold
