@@ -12,7 +12,9 @@ from fomoad.training.sampling import Cells
 Array = NDArray[np.float32]
 
 TOLERANCE: Final = 0.05
-"""Share of the defects found before that one image may cost."""
+"""Share of the defects found before that an update, and that one image, may cost."""
+LEAST: Final = 2
+"""Fewer lost defects than this are chance: those near the threshold come and go with every fit."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,11 @@ class Cost:
     @property
     def refused(self) -> NDArray[np.bool_]:
         """Which images (n,) cost more than is tolerated, the worst of them: without these, others may cost less."""
-        worst: NDArray[np.bool_] = self.of_image >= self.of_image.max() / 2
-        return worst & (self.of_image > TOLERANCE)
+        known = self.before.sum()
+        if known - self.after.sum() <= TOLERANCE * known:
+            return np.zeros(len(self.of_image), bool)
+        refused: NDArray[np.bool_] = self.of_image >= max(self.of_image.max() / 2, (LEAST - 0.5) / known)
+        return refused & (self.of_image > TOLERANCE)
 
     @property
     def lost(self) -> float:
