@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from typing_extensions import Self
 
-from fomoad import extras, prediction
+from fomoad import extras, prediction, state_file
 from fomoad.data import dataset, import_images
 from fomoad.data.label_names import LabelNames
 from fomoad.errors import NotFittedError, UserError
@@ -237,6 +237,9 @@ def load(path: StrPath, *, threshold: float | None = None, trust: bool = False) 
     settings: dict[str, Any] = {}
     if metadata.is_file() and hashlib.sha256(contents[chosen.name]).hexdigest().encode() in metadata.read_bytes():
         settings = read_parameters(metadata)
+        state = metadata.with_name(state_file.FILE)
+        if path.is_dir() and state.is_file():
+            contents[state_file.FILE] = state.read_bytes()
         contents[METADATA_FILE] = metadata.read_bytes()
     detector = AnomalyDetector(**settings)
     detector._detector = loaded
