@@ -10,7 +10,6 @@ from the test images promises by cross-validation and in hindsight. Features are
 import argparse
 import contextlib
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from fomoad.data.info_file import Info
 from fomoad.data.label_names import anomalous_flags
 from fomoad.evaluation import objectives
 from fomoad.features.extractor import extractor
-from fomoad.features.store import Extract, FeatureSource
+from fomoad.features.store import Extract, FeatureSource, StoredFeatures
 from fomoad.metadata import Threshold
 from fomoad.metrics.image_metrics import auroc, operating_points
 from fomoad.scorers.scorer import Scorer
@@ -38,20 +37,6 @@ FILES = ("float32", "int8")
 SHARE = 2 / 3
 """Of the samples, so many train in each split."""
 OBJECTIVES = ("f1", "recall=0.9", "false-positive-rate=0.05")
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Features (n, rows, columns, D) that were computed before, in the place of images."""
-
-    features: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.features)
-
-    def batches(self) -> Iterator[tuple[slice, np.ndarray]]:
-        """All of them at once."""
-        yield slice(0, len(self)), self.features
 
 
 @dataclass(frozen=True)
@@ -197,7 +182,7 @@ def score(settings: TrainSettings, train: Labelled, new: Labelled, seed: int, in
         fit = fit_rows(settings, train.features[0], train.samples)
         found = {"float32": _scored(settings, fit, new.features[0], None)}
         if int8:
-            source = FeatureSource(Rows(train.features[1]), lambda rows: rows, 2**30)
+            source = FeatureSource(StoredFeatures(train.features[1]), lambda rows: rows, 2**30)
             again = fitter(settings).refit(source, list(map(str, train.samples)), fit)
             found["int8"] = _scored(settings, again, new.features[1], STEPS_TO_THRESHOLD)
     return found
@@ -223,7 +208,7 @@ def _image_scores(scorer: Scorer, features: np.ndarray) -> np.ndarray:
 
 def fit_rows(settings: TrainSettings, features: np.ndarray, samples: np.ndarray | None = None) -> Fit:
     """Fit a scorer to features as training does, each row a sample of its own where none are given."""
-    source = FeatureSource(Rows(features), lambda rows: rows, 2**30)
+    source = FeatureSource(StoredFeatures(features), lambda rows: rows, 2**30)
     sample_ids = list(map(str, range(len(features)) if samples is None else samples))
     fit: Fit = fitter(settings).fit(source, sample_ids)
     return fit

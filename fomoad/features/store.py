@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
@@ -29,6 +30,8 @@ Batch = tuple[slice, Array]
 
 LARGEST_FEATURE: Final = 1e6
 """Activations of trained networks are tens; beyond this, sums of their squares overflow."""
+BATCH_BYTES: Final = 16 * 2**20
+"""Stored features are given out in batches of about this size."""
 KEPT_SHARE: Final = 1 / 2
 """Share of the memory limit in which features are kept, where all of them fit."""
 DISK_SHARE: Final = 1 / 2
@@ -45,6 +48,23 @@ class Batched(Protocol):
 
     def batches(self) -> Iterator[Batch]:
         """All of them, from first to last."""
+
+
+@dataclass(frozen=True)
+class StoredFeatures:
+    """Features (n, rows, columns, D) that were computed before, in the place of images."""
+
+    features: Array
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def batches(self) -> Iterator[Batch]:
+        """All of them, from first to last, some BATCH_BYTES at a time."""
+        size = max(1, BATCH_BYTES // self.features[0].nbytes)
+        for start in range(0, len(self), size):
+            rows = slice(start, min(start + size, len(self)))
+            yield rows, np.asarray(self.features[rows])
 
 
 class FeatureSource:

@@ -18,7 +18,7 @@ from fomoad.export import tflite
 from fomoad.export.trace import Exported
 from fomoad.features.extractor import extractor
 from fomoad.features.pooling import Features
-from fomoad.features.store import FeatureSource
+from fomoad.features.store import FeatureSource, StoredFeatures
 from fomoad.geometry import CellGeometry
 from fomoad.metrics import image_metrics, pixel_metrics
 from fomoad.search.cache import Cache
@@ -100,7 +100,7 @@ class Judge:
         shared = self._share(settings)
         self._keep(shared.bare)
         features = self._features(settings, shared)
-        source = FeatureSource(_Stored(features), lambda rows: rows, settings.memory_limit * 2**20)
+        source = FeatureSource(StoredFeatures(features), lambda rows: rows, settings.memory_limit * 2**20)
         scorer = fitters.fitter(settings).scorer(source, self._parts.sample_ids).rounded()
         highest = 4 * float(np.max(scorer.score(np.asarray(features[:SCORED_FOR_RANGE]))))
         content = int8_content(shared.features, scorer, shared.ranges, self._parts.images.shape, 1.0, highest)
@@ -183,22 +183,6 @@ def milliseconds(measured: Profile, core: str) -> float:
             return latency.milliseconds
     names = ", ".join(latency.core for latency in measured.latency)
     raise UserError(f"There is no estimate for the core {core}: give the name of one of {names}.")
-
-
-@dataclass(frozen=True)
-class _Stored:
-    """Features (n, rows, columns, D) that were computed before, in the place of images."""
-
-    features: Array
-
-    def __len__(self) -> int:
-        return len(self.features)
-
-    def batches(self) -> Iterator[tuple[slice, Array]]:
-        size = max(1, BATCH_BYTES // self.features[0].nbytes)
-        for start in range(0, len(self), size):
-            rows = slice(start, min(start + size, len(self)))
-            yield rows, np.asarray(self.features[rows])
 
 
 def _extract(shared: _Shared, batches: Iterator[tuple[slice, Array]]) -> Array:

@@ -1,6 +1,7 @@
 """A search from beginning to end: workers judge candidates, then the best are trained and tested."""
 
 import contextlib
+import functools
 import hashlib
 import json
 import multiprocessing
@@ -168,17 +169,17 @@ def _conclude(search: Search, study: Study) -> Results:
     values = {position: outcome.values for position, outcome in outcomes.items() if outcome.values is not None}
     if not values:
         raise UserError(f"No candidate keeps the budget; the first {_nearest(search, outcomes)}. Allow more of it.")
+    parts_of = functools.lru_cache(maxsize=1)(search.parts)  # of one side at a time: they hold images
     trained: dict[int, tuple[float, ...]] = {}
     chosen = front.front(values)
     for count, position in enumerate(chosen, 1):
         log(f"Training {count} of {len(chosen)} that no other candidate beats (number {position})")
-        trained[position] = _train(search, position)
+        trained[position] = _train(search, position, parts_of(search.space.candidates[position].side))
     best = front.best(trained)
     log(f"The best is number {best}: {search.metric} {trained[best][0]:.4f} on the selection part")
     with output_directory.reserve(search.out / "best"):
         output_directory.publish(search.out / "best", _contents(_folder(search, best)))
-    candidate = search.space.candidates[best]
-    parts = search.parts(candidate.side)
+    parts = parts_of(search.space.candidates[best].side)
     tested = _figures(_folder(search, best), parts, "test")
     entries = [_entry(search, outcome, trained.get(position)) for position, outcome in outcomes.items()]
     return Results(
@@ -193,10 +194,9 @@ def _conclude(search: Search, study: Study) -> Results:
     )
 
 
-def _train(search: Search, position: int) -> tuple[float, ...]:
+def _train(search: Search, position: int, parts: Parts) -> tuple[float, ...]:
     """Train a candidate in full, unless that is done; detection, flash, arena and milliseconds of its int8 file."""
     candidate, folder = search.space.candidates[position], _folder(search, position)
-    parts = search.parts(candidate.side)
     if not (folder / METADATA_FILE).is_file():
         train(Parameters.of(candidate.settings.model_dump(exclude_defaults=True)), parts.directory, folder)
     metadata = AnomalyMetadata.model_validate_json((folder / METADATA_FILE).read_bytes())

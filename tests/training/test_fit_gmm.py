@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from fomoad.features.store import FeatureSource
+from fomoad.features.store import FeatureSource, StoredFeatures
 from fomoad.training.fit_gmm import GmmFitter
-from tests.support.rows import Rows
 
 SIZES = (5, 5)
 
@@ -19,7 +18,7 @@ def _clusters(images: int, clusters: int, seed: int) -> np.ndarray:
 
 
 def _fit(features: np.ndarray, components: int, sample_ids: list[str] | None = None):
-    source = FeatureSource(Rows(features), lambda rows: rows, 2**30)
+    source = FeatureSource(StoredFeatures(features), lambda rows: rows, 2**30)
     return GmmFitter(components, scale="place", seed=1).fit(
         source, sample_ids or [str(row) for row in range(len(features))]
     )
