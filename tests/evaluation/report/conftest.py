@@ -7,20 +7,15 @@ import pytest
 
 from fomoad.evaluation.report import pictures, render
 from fomoad.evaluation.results import Results
-from tests.support.browser import CHROMIUM, QUIET
+from tests.support.browser import launched, watched
 from tests.support.report_pages import ANOMALOUS, SIDE
 from tests.support.results import results
 
 
 @pytest.fixture(scope="module")
 def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +44,6 @@ def page_file(tmp_path_factory, tested, masks):
 @pytest.fixture
 def page(browser, page_file) -> Iterator:
     """The page, opened from disk; any complaint of the browser or request to a network fails the test."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    complaints, requests = [], []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: requests.append(request.url))
-    page.goto(page_file.as_uri())
-    page.wait_for_selector(".card")
-    yield page
-    page.close()
-    assert complaints == []
-    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+    with watched(browser, page_file.as_uri(), viewport={"width": 1280, "height": 900}) as page:
+        page.wait_for_selector(".card")
+        yield page

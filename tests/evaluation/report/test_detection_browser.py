@@ -1,7 +1,7 @@
 """What made defects say, in a real browser: numbers, curve, pointer, keyboard, narrow and dark."""
 
-import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -13,13 +13,9 @@ from fomoad.evaluation import made_defects
 from fomoad.evaluation.kinds import by_kind
 from fomoad.evaluation.report import pictures, render
 from fomoad.evaluation.results import Results
-from tests.support.browser import QUIET
+from tests.support.browser import watched
 from tests.support.results import results
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 ANOMALOUS = [True] * 30 + [False] * 30
 SIDE = 96
 DASH = "\N{EN DASH}"
@@ -62,31 +58,17 @@ def page_file(tmp_path_factory, tested):
     return path
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
-
-
-def _open(browser, page_file, **options) -> Iterator[playwright.Page]:
-    page = browser.new_page(**options)
-    complaints, requests = [], []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: requests.append(request.url))
-    page.goto(page_file.as_uri())
-    page.wait_for_selector("#detection-kinds td")
-    yield page
-    page.close()
-    assert complaints == []
-    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+@contextmanager
+def _open(browser, page_file, **options) -> Iterator:
+    with watched(browser, page_file.as_uri(), **options) as page:
+        page.wait_for_selector("#detection-kinds td")
+        yield page
 
 
 @pytest.fixture
-def page(browser, page_file) -> Iterator[playwright.Page]:
-    yield from _open(browser, page_file, viewport={"width": 1280, "height": 900})
+def page(browser, page_file) -> Iterator:
+    with _open(browser, page_file, viewport={"width": 1280, "height": 900}) as page:
+        yield page
 
 
 def _row(page, kind: str) -> list[str]:
@@ -157,7 +139,7 @@ def test_the_map_shows_every_defect_of_the_kind(page, tested) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_is_wider_than_a_telephone(browser, page_file, scheme) -> None:
-    for page in _open(browser, page_file, viewport={"width": 380, "height": 800}, color_scheme=scheme):
+    with _open(browser, page_file, viewport={"width": 380, "height": 800}, color_scheme=scheme) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= 380
         assert page.locator("#detection-curve svg").bounding_box()["width"] > 250
 
@@ -177,7 +159,7 @@ def test_a_page_without_made_defects_has_no_such_part(browser, tmp_path) -> None
 
 
 @pytest.fixture
-def kinds_page(browser, tmp_path) -> Iterator[tuple[playwright.Page, Results]]:
+def kinds_page(browser, tmp_path) -> Iterator:
     tested = results(ANOMALOUS)
     for row in range(30):
         tested.images[row].label = ["dent", "<b>crack</b>", "odd"][row % 3]
