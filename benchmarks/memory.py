@@ -78,7 +78,7 @@ def main() -> None:
 
 
 def write_images(path: Path, count: int) -> None:
-    """Write photographs of a few parts, each moved and exposed anew: hardly any two patches are the same."""
+    """Write photographs of a few parts, each moved and exposed differently: hardly any two patches are the same."""
     random = np.random.default_rng(0)
     photos = [from_pixels(photo(NORMAL_NAME, SIDE, DIFFICULTIES["medium"], random)[0], "0..1") for _ in range(PARTS)]
     images = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(count, SIDE, SIDE, 3))

@@ -32,7 +32,7 @@ def warn(message: str) -> None:
 
 
 class _Console(logging.Handler):
-    """Prints each line at once, and keeps the warnings. `stream` is looked up anew: others may replace it."""
+    """Prints each line at once, and keeps the warnings. `stream` is looked up each time: others may replace it."""
 
     def __init__(self, stream: Callable[[], TextIO]) -> None:
         super().__init__()

@@ -108,7 +108,7 @@ def verify(content: bytes, signature: str, key: PublicKey, name: str) -> None:
     """Check the signature of some bytes; `name` is the signed file's. Raises UserError where it is not of this key."""
     lines = signature.splitlines()
     if len(lines) < 4 or not lines[2].startswith("trusted comment: "):
-        raise UserError(f"The signature of {name} is no signature of minisign: sign the models anew.")
+        raise UserError(f"The signature of {name} is not a minisign signature: sign the models again.")
     parts, whole = (_decoded(Path(name), line, size) for line, size in ((lines[1], 74), (lines[3], 64)))
     if parts[2:10] != key.number:
         raise UserError(f"{name} was signed with another key ({parts[2:10][::-1].hex().upper()}): it was not approved.")

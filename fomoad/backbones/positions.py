@@ -11,7 +11,7 @@ def positions(network: Network) -> dict[str, CellGeometry]:
 
     A convolution's window is taken to lie where its weights do, which is not half way in trained networks: at a
     stride of 2 they lean towards the first pixels. The centre of gravity of the outputs' squared gradients by the
-    pixels lies within a pixel of these positions for MobileNetV2 (docs/quality.md).
+    pixels lies within 1.5 pixels of these positions for MobileNetV2 (docs/device.md).
     """
     found = {INPUT: pixels(*network.input_shape[:2])}
     for node in network.nodes:

@@ -55,7 +55,7 @@ def find_weights(backbone: str, choice: str, resolution: int, device: str = "low
     if expected and weights.sha256() != expected:
         raise UserError(
             f"The weights file {weights.path} has the SHA-256 {weights.sha256()}, not {expected}: it was changed or "
-            "damaged on its way, so remove it and get it anew."
+            "damaged on its way, so remove it and get a new copy."
         )
     if choice == "imagenet" and not expected:
         log(f"The SHA-256 of {weights.path.name} is not pinned: --weights imagenet{PIN}{weights.sha256()} does so.")

@@ -33,7 +33,7 @@ def streamed_k_center(read: Read, count: int, seed: int, held: int) -> Indices:
 
     1. A uniform sample of at most `held` rows is kept, and `count` of them are selected.
     2. What lies farther from these than all of the sample is kept too, or a uniform sample of it, at most `held` / 2
-       rows. FIRST_PART of `count` are selected anew from all that is kept.
+       rows. FIRST_PART of `count` are selected again from all that is kept.
     3. What lies farther from those than all that is kept is kept too, or the farthest of it, at most `held` / 2 rows.
        The selection goes on to `count`.
 

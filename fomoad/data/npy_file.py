@@ -62,7 +62,7 @@ class ChosenRows:
 class ArrayFile:
     """An npy file whose rows are read when they are asked for; it is closed when this is collected.
 
-    Each read maps the file anew and copies: pages of a large file do not pile up in this process, and a file
+    Each read maps the file again and copies: pages of a large file do not pile up in this process, and a file
     that is removed in the meantime stays readable.
     """
 

@@ -1,4 +1,4 @@
-"""How sure a figure is: 95 % intervals by drawing samples anew, and DeLong's variance of two AUROCs.
+"""How sure a figure is: 95 % intervals by drawing samples again, and DeLong's variance of two AUROCs.
 
 Images of one sample are drawn together: photos of one part are no independent evidence.
 """

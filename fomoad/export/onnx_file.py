@@ -60,7 +60,7 @@ class _OrderedSet(MutableSet[Any]):
 def _ordered_sets() -> Iterator[None]:
     """Give the converter's modules sets that keep their order.
 
-    Its optimiser walks through sets of names. Python orders those anew in each process (PYTHONHASHSEED), and another
+    Its optimiser walks through sets of names. Python orders those by chance (PYTHONHASHSEED), and another
     order gives another graph for the same model.
     """
     modules = [module for name, module in sys.modules.items() if name.split(".")[0] == "tf2onnx"]

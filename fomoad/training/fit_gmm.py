@@ -81,7 +81,7 @@ class GmmFitter:
         def fit_without(fold: int | None) -> GmmScorer:
             cells, moments = sample.without(fold)
             begin = start.scorer if fold is None else start.held_out[fold]
-            standardise = sampling.scale_anew(moments, self.scale, begin.standardise).rounded()
+            standardise = sampling.scale_again(moments, self.scale, begin.standardise).rounded()
             return refit_mixture(standardise.at(cells.positions, cells.features), standardise, begin)
 
         return _scored(source, sample, samples, _each(fit_without, sample))

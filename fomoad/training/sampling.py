@@ -94,7 +94,7 @@ def whiten(cells: Cells, moments: list[Moments], scale: Scale) -> Standardisatio
     return scaling.whitened(cells.positions, cells.features, 0.0 if scale == "none" else WHITENING)
 
 
-def scale_anew(moments: list[Moments], scale: Scale, start: Standardisation) -> Standardisation:
+def scale_again(moments: list[Moments], scale: Scale, start: Standardisation) -> Standardisation:
     """The standardisation by the moments of like features, into the directions of `start`."""
     scaling = standardisation(functools.reduce(operator.add, moments), scale)
     return replace(scaling, whitening_matrix=start.whitening_matrix)

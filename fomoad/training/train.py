@@ -42,7 +42,6 @@ def train(
 
     Raises UserError where the data, the settings or the surroundings do not allow it; nothing is written then.
     """
-    output_directory.check_temporary_folder()
     if work_directory is not None:
         check_work_directory(work_directory)
     with output_directory.reserve(out_directory):
@@ -60,11 +59,12 @@ def open_directory(settings: TrainSettings, directory: Path, info_file: Path | N
 
 
 def check(settings: TrainSettings, split: Split, where: str, names: LabelNames) -> TrainingData:
-    """Check training images, and find the weights of the backbone. `where` names the images in messages.
+    """Check training images, find the weights of the backbone, and see that there is room for temporary files.
 
-    Raises UserError for too few images, values that are not images of the scaling, images labelled anomaly, and weights
-    that are not to be had.
+    `where` names the images in messages. Raises UserError for too few images, values that are not images of the
+    scaling, images labelled anomaly, and weights that are not to be had.
     """
+    output_directory.check_temporary_folder()
     weights = find_weights(settings.backbone, settings.weights, settings.weights_resolution, settings.target_device)
     images = split.images
     if images is None or len(images) < MIN_IMAGES:
@@ -98,7 +98,6 @@ def fit(
 
     Raises UserError where the settings cannot be kept with these images.
     """
-    output_directory.check_temporary_folder()
     log(f"Backbone {data.weights.backbone} with weights: {data.weights.origin}")
     with _no_collection():
         from fomoad.training.models import train_models
