@@ -14,9 +14,6 @@ from fomoad.errors import UserError
 MASK_FOLDERS: Final = ("ground_truth", "masks")
 PHOTO_SUFFIXES: Final = (".jpg", ".jpeg")
 MASK_SUFFIX: Final = ".png"
-NORMAL_FOLDER_OF_TRAIN: Final = ("train", "test")
-"""The two folders of the MVTec AD layout."""
-
 LAYOUTS: Final = (
     "train/good and test/good, test/<defect> (as MVTec AD), or good/ and a folder for each kind of defect, "
     "or images of good parts alone"

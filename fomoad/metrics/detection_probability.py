@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special
 
 PROBABILITY: Final = 0.9
-CONFIDENCE: Final = 0.95
 CRITICAL: Final = 2.705543454095404
 """The 90 % point of chi-squared with one degree of freedom: a one-sided bound of 95 % confidence."""
 FEWEST: Final = 10
@@ -25,6 +24,7 @@ LARGEST_BOUND: Final = 8.0
 
 LEAST_SLOPE: Final = 0.05
 """A curve that rises less says nothing: at ten times the size, the odds of being found grow by an eighth."""
+
 Array = NDArray[np.float64]
 
 

@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 import fomoad
 from fomoad import state_file
 from fomoad.backbones import load
@@ -44,12 +41,8 @@ from fomoad.training.model_files import convert_float, measure
 from fomoad.training.state import KeptFit, TrainingState
 from fomoad.training.training_data import TrainingData
 
-Array = NDArray[np.float32]
-
 GRID_STRIDE: Final = 8
 """Pixels to a cell of the grid that features are brought to."""
-MIN_IMAGES: Final = 2
-SHOWN_IDS: Final = 10
 PACKAGES: Final = ("tensorflow", "keras", "numpy", "scikit-learn", "scipy", "onnx", "tf2onnx", "ai-edge-litert")
 
 
@@ -61,7 +54,7 @@ def train_models(
     `keep_state` adds what an update starts from and a monitor compares with (fomoad.training.state).
     """
     settings = parameters.settings.model_copy(update={"backbone": data.weights.backbone})
-    settings = recipes.with_recipe(settings, recipes.robust(settings))
+    settings = recipes.resolved(settings)
     features = build_features(settings, data.images, data.weights)
     data, float_fit, suspected = fit_float(settings, data, features, work_directory)
     fitted = fit_within_limits(settings, data, features, float_fit, work_directory)

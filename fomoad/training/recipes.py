@@ -30,6 +30,6 @@ def robust(settings: TrainSettings) -> Recipe:
     return replace(ROBUST, **given)
 
 
-def with_recipe(settings: TrainSettings, recipe: Recipe) -> TrainSettings:
-    """The settings with a recipe's values, none of which is auto."""
-    return settings.model_copy(update=asdict(recipe))
+def resolved(settings: TrainSettings) -> TrainSettings:
+    """The settings with the values of `robust` in place of auto."""
+    return settings.model_copy(update=asdict(robust(settings)))
