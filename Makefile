@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-COVERAGE := 60
+COVERAGE := 90
 
 .PHONY: demo test test-pythons test-container audit sbom lint format clean
 
