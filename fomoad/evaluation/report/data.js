@@ -2,6 +2,15 @@
 "use strict";
 
 const byId = (id) => document.getElementById(id);
+let announcing = 0;
+
+/** Tell a screen reader this, after so many milliseconds; what was still to be told is dropped for it. */
+function announce(text, delay = 0) {
+  clearTimeout(announcing);
+  const tell = () => (byId("announcement").textContent = text);
+  if (delay) announcing = setTimeout(tell, delay);
+  else tell();
+}
 
 /** Read and drop an embedded script element, so that its text does not stay in memory. */
 function take(id) {

@@ -73,7 +73,7 @@ function readable(frame, row, state) {
   });
   frame.addEventListener("blur", hide);
   frame.addEventListener("focus", () => {
-    if (frame.matches(":focus-visible")) byId("announcement").textContent = show(current);
+    if (frame.matches(":focus-visible")) announce(show(current));
   });
   frame.addEventListener("keydown", (event) => {
     const [r, c] = [Math.floor(current / columns), current % columns];
@@ -85,7 +85,7 @@ function readable(frame, row, state) {
     if (event.key === "Escape") hide();
     if (!next) return;
     event.preventDefault();
-    byId("announcement").textContent = show(next[0] * columns + next[1]);
+    announce(show(next[0] * columns + next[1]));
   });
 }
 

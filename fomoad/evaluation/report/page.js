@@ -58,7 +58,6 @@ const moveLine = histogram(sliderEnd, (value) => setThreshold(value), byId("axis
 const showOnCurves = curves();
 const showImages = gallery(state);
 let waiting = false;
-let announcing = 0;
 
 function showThreshold() {
   const counts = countKinds(state.threshold);
@@ -86,10 +85,7 @@ function showThreshold() {
   }
   moveLine(state.threshold);
   showOnCurves(figures);
-  clearTimeout(announcing);
-  announcing = setTimeout(() => {
-    byId("announcement").textContent = `Threshold ${short(state.threshold)}: ${alarm} false alarms, ${miss} misses`;
-  }, 500);
+  announce(`Threshold ${short(state.threshold)}: ${alarm} false alarms, ${miss} misses`, 500);
 }
 
 /** Show the state with the next frame: a dragged slider asks more often than the screen is drawn. */

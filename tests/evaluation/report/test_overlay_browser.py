@@ -34,6 +34,16 @@ def test_arrow_keys_tell_score_and_position(page, tested):
     assert page.locator("#tooltip").is_hidden()
 
 
+def test_what_waits_to_be_announced_gives_way_to_what_is_asked_for_now(page):
+    page.locator("#number").fill("3.5")  # announced half a second later
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+    frame = page.locator(".frame").first
+    frame.focus()
+    page.keyboard.press("End")
+    page.wait_for_timeout(800)
+    assert page.locator("#announcement").inner_text().startswith("Score")
+
+
 def test_touch_tells_score_and_position(browser, page_file, tested):
     context = browser.new_context(viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
     page = context.new_page()
