@@ -111,7 +111,12 @@ class TrainSettings(BaseModel):
         "fit.",
     )
     max_ram: Annotated[int, Field(ge=0, le=2**40)] = Field(
-        0, description="Bytes that the int8 model's arena may take on TFLite Micro, 0 for no limit."
+        0, description="Bytes of working memory that the int8 model may take under --runtime, 0 for no limit."
+    )
+    runtime: Literal["edge-impulse", "tflite-micro"] = Field(
+        "edge-impulse",
+        description="What --max-ram counts: edge-impulse, the arena and the float copy of the image that Edge "
+        "Impulse's library holds beside it; tflite-micro, the arena alone.",
     )
     memory_limit: Annotated[int, Field(ge=64, le=2**20)] = Field(
         512, description="MiB of features that are kept in memory; more are selected in pieces or computed again."

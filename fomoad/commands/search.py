@@ -22,7 +22,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--work-directory", type=Path, help="folder that workers here share (default: in the output)")
     parser.add_argument("--cache-limit", type=int, default=4096, help="MiB of features on the disk (default: 4096)")
     parser.add_argument("--max-flash", type=int, default=0, help="bytes of flash that the int8 model may take")
-    parser.add_argument("--max-ram", type=int, default=0, help="bytes of arena that the int8 model may take")
+    parser.add_argument("--max-ram", type=int, default=0, help="bytes of RAM that it may take under --runtime")
     parser.add_argument("--max-latency", metavar="CORE=MS", help="milliseconds for an image, as in cortex-m7=100")
     parser.add_argument("--metric", choices=("auroc", "recall", "aupro"), default="auroc", help="default: auroc")
     parser.add_argument("--status", action="store_true", help="say how far the search is, and end")

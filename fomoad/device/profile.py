@@ -3,7 +3,7 @@
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,6 +15,15 @@ from fomoad.export.tflite_file import Operation
 _NOT_INSTALLED: Final = "TFLite Micro's Python interpreter is not installed here (wheels: Linux on x86-64)"
 _SPARE_ARENA: Final = 1 << 20
 """What an arena holds besides tensors and per-channel scales (a few dozen bytes per operation), with room to spare."""
+
+
+Runtime = Literal["edge-impulse", "tflite-micro"]
+FLOAT_BYTES: Final = 4
+REGISTERED_THERE: Final = ("TOPK_V2",)
+"""Operations that Edge Impulse's library registers although TFLite Micro's own list of all operations lacks them."""
+
+
+RUNTIME_NAMES: Final[dict[Runtime, str]] = {"tflite-micro": "TFLite Micro", "edge-impulse": "Edge Impulse"}
 
 
 class Blocker(BaseModel):
@@ -37,6 +46,19 @@ class Profile(BaseModel):
     )
     tflite_micro: bool | None = Field(description="Whether TFLite Micro runs the model; null where that is unknown.")
     not_measured: str | None = Field(description="Why arena_bytes is null.")
+    image_copy_bytes: int | None = Field(
+        None,
+        description="What Edge Impulse's library holds beside the arena: the image as floats, "
+        "4 x width x height x channels.",
+    )
+    edge_impulse_bytes: int | None = Field(
+        None, description="Working memory on Edge Impulse's library: arena_bytes and image_copy_bytes; or null."
+    )
+    edge_impulse: bool | None = Field(
+        None,
+        description="Whether Edge Impulse's library has all operations: those of TFLite Micro, and "
+        f"{', '.join(REGISTERED_THERE)}; null where that is unknown.",
+    )
     blocking: list[Blocker] = Field(description="The operations that keep TFLite Micro from running the model.")
     macs: int = Field(description="Multiply-accumulates for one image.")
     macs_by_precision: dict[str, int]
@@ -44,6 +66,10 @@ class Profile(BaseModel):
     operations: dict[str, int] = Field(description="How often each operation occurs.")
     latency: list[costs.Latency] = Field(description="Estimates for one image, by latency_formula.")
     latency_formula: str = costs.FORMULA
+
+    def ram(self, runtime: Runtime) -> int | None:
+        """The working memory in bytes under a runtime; None where it could not be measured."""
+        return self.arena_bytes if runtime == "tflite-micro" else self.edge_impulse_bytes
 
 
 def profile_model(path: Path) -> Profile:
@@ -60,14 +86,19 @@ def profile_model(path: Path) -> Profile:
         raise UserError(
             f"The file {path} has an operation without its tensors: it is damaged, get a new copy."
         ) from error
+    copied = FLOAT_BYTES * sum(tensor.elements for tensor in tflite_file.inputs(content))
     run = micro.measure(content, _roomy_arena(content, operations)) if micro.available() else None
+    blocking = _blocking(content) if run and run.failure else []
     return Profile(
         model=path.name,
         flash_bytes=len(content),
         arena_bytes=run.arena_bytes if run else None,
         tflite_micro=run.failure is None if run else None,
         not_measured=run.failure if run else _NOT_INSTALLED,
-        blocking=_blocking(content) if run and run.failure else [],
+        image_copy_bytes=copied,
+        edge_impulse_bytes=run.arena_bytes + copied if run and run.arena_bytes is not None else None,
+        edge_impulse=_runs_there(run, blocking) if run else None,
+        blocking=blocking,
         macs=sum(by_precision.values()),
         macs_by_precision=by_precision,
         elements_without_macs=elements,
@@ -85,13 +116,16 @@ def command(model: Path, as_json: bool) -> None:
 def table(profile: Profile) -> str:
     """A profile for people to read."""
     shares = ", ".join(f"{count:,} {name}" for name, count in profile.macs_by_precision.items())
-    arena = "unknown" if profile.arena_bytes is None else _kilobytes(profile.arena_bytes)
     runs = {True: "yes", False: "no", None: "unknown"}[profile.tflite_micro]
+    there = "yes" if profile.edge_impulse else {False: "no", None: "unknown"}[profile.edge_impulse]
+    only = [blocker.operation for blocker in profile.blocking if blocker.operation in REGISTERED_THERE]
+    runs_there = there + (f": its library registers {', '.join(only)}" if profile.edge_impulse and only else "")
     rows = [
         ("Model", profile.model),
         ("Flash", _kilobytes(profile.flash_bytes)),
         ("TFLite Micro", runs + (f": {profile.not_measured}" if profile.not_measured else "")),
-        ("Arena (RAM)", arena),
+        ("Edge Impulse", runs_there),
+        *((f"RAM, {RUNTIME_NAMES[each]}", ram_in_words(profile, each)) for each in RUNTIME_NAMES),
         ("MACs", f"{profile.macs:,}" + (f" ({shares})" if shares else "")),
         ("Operations", ", ".join(f"{count} {name}" for name, count in sorted(profile.operations.items()))),
     ]
@@ -101,6 +135,23 @@ def table(profile: Profile) -> str:
         rows.append(("Latency", f"about {_two_digits(latency.milliseconds)} ms on a {where} (estimate)"))
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def ram_in_words(profile: Profile, runtime: Runtime) -> str:
+    """The working memory under a runtime, and what it is made of."""
+    needed = profile.ram(runtime)
+    if needed is None:
+        return "unknown"
+    if runtime == "tflite-micro" or not profile.image_copy_bytes:
+        return f"{_kilobytes(needed)}, the arena"
+    return f"{_kilobytes(needed)}, the arena and {profile.image_copy_bytes:,} bytes of the image as floats"
+
+
+def _runs_there(run: micro.Run, blocking: list[Blocker]) -> bool | None:
+    """Whether Edge Impulse's library has all operations; None where TFLite Micro fails for no single one of them."""
+    if run.failure is None:
+        return True
+    return all(blocker.operation in REGISTERED_THERE for blocker in blocking) if blocking else None
 
 
 def _roomy_arena(content: bytes, operations: list[Operation]) -> int:

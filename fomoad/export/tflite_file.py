@@ -75,6 +75,12 @@ def operations(content: bytes) -> list[Operation]:
     ]
 
 
+def inputs(content: bytes) -> list[Tensor]:
+    """List what the main graph is fed with."""
+    model = unpack(content)
+    return [_tensor(model.subgraphs[0].tensors[index], model) for index in model.subgraphs[0].inputs]
+
+
 def single_operation_models(content: bytes) -> Iterator[tuple[str, bytes]]:
     """Cut a model into models of one operation each: (operation name, file content).
 

@@ -60,7 +60,7 @@ def build(arguments: argparse.Namespace) -> Search:
         storage=arguments.storage or str(out / JOURNAL),
         study=arguments.study,
         space=space.space(sides, given),
-        budget=Budget(arguments.max_flash, arguments.max_ram, _latency(arguments.max_latency)),
+        budget=Budget(arguments.max_flash, arguments.max_ram, _latency(arguments.max_latency), common.runtime),
         metric=arguments.metric,
         image_scaling=common.image_input_scaling,
         seed=common.seed,

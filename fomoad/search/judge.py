@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fomoad.backbones import weights
 from fomoad.backbones.graph import Ranges
-from fomoad.device.profile import Profile, profile_model
+from fomoad.device.profile import RUNTIME_NAMES, Profile, Runtime, profile_model
 from fomoad.errors import UserError
 from fomoad.export import tflite
 from fomoad.export.trace import Exported
@@ -41,18 +41,21 @@ SCORED_FOR_RANGE: Final = 50
 
 @dataclass(frozen=True)
 class Budget:
-    """What a device allows: bytes of flash and of arena, and milliseconds on a core; 0 or none for no limit."""
+    """What a device allows: bytes of flash, bytes of RAM under a runtime, and milliseconds on a core; 0 or none for no
+    limit."""
 
     flash: int = 0
     ram: int = 0
     latency: tuple[tuple[str, float], ...] = ()
+    runtime: Runtime = "edge-impulse"
 
     def excess(self, measured: Profile) -> str | None:
         """What of a model is over the budget, in words; None where it fits."""
         if self.flash and measured.flash_bytes > self.flash:
             return f"takes {measured.flash_bytes} bytes of flash, {self.flash} are allowed"
-        if self.ram and (measured.arena_bytes or 0) > self.ram:
-            return f"needs an arena of {measured.arena_bytes} bytes, {self.ram} are allowed"
+        ram = measured.ram(self.runtime)
+        if self.ram and (ram or 0) > self.ram:
+            return f"takes {ram} bytes of RAM on {RUNTIME_NAMES[self.runtime]}, {self.ram} are allowed"
         for core, most in self.latency:
             needed = milliseconds(measured, core)
             if needed > most:
@@ -92,7 +95,7 @@ class Judge:
         self._shared: dict[TrainSettings, _Shared] = {}
 
     def __call__(self, candidate: Candidate) -> tuple[tuple[float, ...], dict[str, Any]]:
-        """The values of a candidate (detection, flash, arena, milliseconds), and more figures.
+        """The values of a candidate (detection, flash, RAM, milliseconds), and more figures.
 
         Raises UserError where its backbone alone, or the whole model, is over the budget.
         """
@@ -115,7 +118,7 @@ class Judge:
         values = (
             figures["selection"].of(self._metric),
             float(measured.flash_bytes),
-            float(measured.arena_bytes or 0),
+            float(measured.ram(self._budget.runtime) or 0),
             milliseconds(measured, core),
         )
         return values, {name: vars(found) for name, found in figures.items()} | {"macs": measured.macs, "core": core}

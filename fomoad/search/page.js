@@ -1,5 +1,5 @@
 "use strict";
-// One object a candidate; values are detection, flash, arena, milliseconds. Costs are shown in KB and ms.
+// One object a candidate; values are detection, flash, RAM, milliseconds. Costs are shown in KB and ms.
 const results = JSON.parse(document.getElementById("results").textContent);
 const byId = (id) => document.getElementById(id);
 const names = Object.keys(results.axes);
@@ -43,7 +43,7 @@ function describe(entry) {
   for (const name of names) lines.push(`${name.replaceAll("_", " ")}: ${entry.parameters[name]}`);
   if (entry.values) {
     lines.push(`${results.metric}: ${entry.values[0].toFixed(4)}`);
-    lines.push(`flash ${digits(shown(entry, 1))} KB, arena ${digits(shown(entry, 2))} KB, ${digits(shown(entry, 3))} ms`);
+    lines.push(`flash ${digits(shown(entry, 1))} KB, RAM ${digits(shown(entry, 2))} KB, ${digits(shown(entry, 3))} ms`);
   } else lines.push(entry.failure);
   return lines.join("\n");
 }
@@ -166,7 +166,7 @@ const columns = [
   ...names.map((name) => [name.replaceAll("_", " "), (entry) => entry.parameters[name]]),
   [results.metric, (entry) => (entry.values ? entry.values[0] : -1)],
   ["flash KB", (entry) => (entry.values ? shown(entry, 1) : Infinity)],
-  ["arena KB", (entry) => (entry.values ? shown(entry, 2) : Infinity)],
+  ["RAM KB", (entry) => (entry.values ? shown(entry, 2) : Infinity)],
   ["ms", (entry) => (entry.values ? shown(entry, 3) : Infinity)],
 ];
 const sorting = { column: names.length + 1, down: true };

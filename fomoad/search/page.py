@@ -11,7 +11,7 @@ RESULTS_FILE: Final = "results.json"
 
 
 class Entry(BaseModel):
-    """One candidate. `values` are detection, bytes of flash, bytes of arena and milliseconds."""
+    """One candidate. `values` are detection, bytes of flash, bytes of RAM as the budget counts, and milliseconds."""
 
     number: int
     parameters: dict[str, Any] = Field(description="Those in which the candidates differ.")

@@ -195,7 +195,7 @@ def _conclude(search: Search, study: Study) -> Results:
 
 
 def _train(search: Search, position: int, parts: Parts) -> tuple[float, ...]:
-    """Train a candidate in full, unless that is done; detection, flash, arena and milliseconds of its int8 file."""
+    """Train a candidate in full, unless that is done; detection, flash, RAM and milliseconds of its int8 file."""
     candidate, folder = search.space.candidates[position], _folder(search, position)
     if not (folder / METADATA_FILE).is_file():
         train(Parameters.of(candidate.settings.model_dump(exclude_defaults=True)), parts.directory, folder)
@@ -204,7 +204,12 @@ def _train(search: Search, position: int, parts: Parts) -> tuple[float, ...]:
     assert profile is not None
     core = search.budget.latency[0][0] if search.budget.latency else profile.latency[0].core
     detection = _figures(folder, parts, "selection").of(search.metric)
-    return detection, float(profile.flash_bytes), float(profile.arena_bytes or 0), milliseconds(profile, core)
+    return (
+        detection,
+        float(profile.flash_bytes),
+        float(profile.ram(search.budget.runtime) or 0),
+        milliseconds(profile, core),
+    )
 
 
 def _figures(folder: Path, parts: Parts, name: str) -> Figures:

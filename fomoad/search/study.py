@@ -38,7 +38,7 @@ OUTAGE_SECONDS: Final = 600
 """How long a worker waits for storage that does not answer."""
 PAUSE_SECONDS: Final = 5
 DIRECTIONS: Final = ("maximize", "minimize", "minimize", "minimize")
-"""Of the values of a trial: detection, flash, arena, milliseconds."""
+"""Of the values of a trial: detection, flash, RAM, milliseconds."""
 
 
 T = TypeVar("T")

@@ -15,7 +15,7 @@ from fomoad.backbones.architectures import ARCHITECTURES
 from fomoad.backbones.graph import Ranges
 from fomoad.backbones.weights import Weights
 from fomoad.data.dataset import Images
-from fomoad.device.profile import Profile
+from fomoad.device.profile import RUNTIME_NAMES, Profile
 from fomoad.errors import UserError
 from fomoad.export import tflite
 from fomoad.export.output_directory import METADATA_FILE
@@ -158,14 +158,15 @@ def fit_within_limits(
 def excess_bytes(settings: TrainSettings, measured: Profile) -> int:
     """How many bytes of flash the int8 model takes more than allowed, 0 or less where it fits.
 
-    Raises UserError where its arena is too large.
+    Raises UserError where it takes too much working memory.
     """
-    if settings.max_ram and measured.arena_bytes is not None and measured.arena_bytes > settings.max_ram:
+    needed = measured.ram(settings.runtime)
+    if settings.max_ram and needed is not None and needed > settings.max_ram:
         raise UserError(
-            f"The int8 model needs an arena of {measured.arena_bytes} bytes, --max-ram allows {settings.max_ram}: "
-            "train with smaller images or a narrower backbone."
+            f"The int8 model takes {needed} bytes of RAM on {RUNTIME_NAMES[settings.runtime]}, --max-ram allows "
+            f"{settings.max_ram}: train with smaller images or a narrower backbone, or say with --runtime what counts."
         )
-    if settings.max_ram and measured.arena_bytes is None:
+    if settings.max_ram and needed is None:
         warn(f"--max-ram cannot be checked: {measured.not_measured}.")
     return measured.flash_bytes - settings.max_flash if settings.max_flash else 0
 

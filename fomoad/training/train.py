@@ -87,7 +87,11 @@ def check(settings: TrainSettings, split: Split, where: str, names: LabelNames) 
     height, width, channels = images.shape
     log(f"{len(images)} training images of {width} x {height} pixels, {channels} channel(s)")
     if height != width:
-        warn("the images are not square; Edge Impulse's device library reads such score grids transposed.")
+        reads = "past the end of" if width > height else "only a part of"
+        warn(
+            "the images are not square: Edge Impulse's device library swaps rows and columns of score grids, so it "
+            f"reads {reads} this one. TFLite Micro with the code of fomoad device-kit reads it right."
+        )
     return TrainingData(split, images, weights)
 
 

@@ -89,6 +89,26 @@ def test_the_reported_arena_is_the_smallest_that_works(tmp_path: Path, int8: boo
 
 
 @needs_tflite_micro
+def test_edge_impulse_holds_the_image_as_floats_beside_the_arena(tmp_path: Path) -> None:
+    result = profile.profile_model(_convert(_small_network, (1, 8, 8, 3), tmp_path / "model.tflite", int8=True))
+    assert result.arena_bytes is not None
+    assert result.image_copy_bytes == 4 * 8 * 8 * 3
+    assert result.ram("tflite-micro") == result.arena_bytes
+    assert result.ram("edge-impulse") == result.arena_bytes + 768
+    assert f"{result.arena_bytes + 768:,} bytes" in profile.table(result)
+
+
+@needs_tflite_micro
+def test_an_operation_that_only_edge_impulse_registers_is_said_to_run_there(tmp_path: Path) -> None:
+    path = _convert(lambda x: tf.math.top_k(x, 3).values, (1, 8), tmp_path / "model.tflite")
+    result = profile.profile_model(path)
+    assert (result.tflite_micro, result.edge_impulse) == (False, True)
+    assert "yes: its library registers TOPK_V2" in profile.table(result)
+    other = profile.profile_model(_convert(lambda x: tf.math.atan2(x, x + 2.0), (1, 4), path))
+    assert (other.tflite_micro, other.edge_impulse) == (False, False)
+
+
+@needs_tflite_micro
 def test_operations_that_tflite_micro_lacks_are_all_named(tmp_path: Path) -> None:
     path = _convert(lambda x: tf.math.sign(tf.math.atan2(x, x + 2.0)), (1, 4), tmp_path / "model.tflite")
     result = profile.profile_model(path)

@@ -218,7 +218,11 @@ def test_limits_of_a_device_are_kept_or_the_model_refused(
         assert f"--max-flash allows {limit}" in capfd.readouterr().err
         assert not (tmp_path / "flash").exists()
     if needed["arena_bytes"] is not None:
-        assert train(data, tmp_path / "ram", *arguments, "--max-ram", str(needed["arena_bytes"] - 1)) == 1
+        within = [*arguments, "--max-ram", str(needed["arena_bytes"])]
+        assert train(data, tmp_path / "ram", *within) == 1, "beside the arena lies the image as floats"
+        assert f"takes {needed['edge_impulse_bytes']} bytes" in capfd.readouterr().err
+        within[-1] = str(needed["arena_bytes"] - 1)
+        assert train(data, tmp_path / "ram", *within, "--runtime", "tflite-micro") == 1
         assert "--max-ram allows" in capfd.readouterr().err
         assert not (tmp_path / "ram").exists()
 
