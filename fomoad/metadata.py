@@ -40,6 +40,11 @@ class ThresholdChoice(Record):
         None, description="The share of images of new good parts that it flags, on the mean of such trainings."
     )
     false_alarms_interval: Interval | None = Field(None, description="Where 95 % of such trainings lie.")
+    expected_vote_alarms: float | None = Field(
+        None,
+        description="The share of images of new good parts at which the vote is an alarm, on the mean of such "
+        "trainings, if images are flagged independently; None without a vote.",
+    )
     theoretical_bound: float | None = Field(
         None, description="What theory warrants for cross-validated scores: about twice the rate."
     )
@@ -214,6 +219,7 @@ class AnomalyMetadata(Record):
     backbone: BackboneInfo
     input: InputInfo
     grid: Grid
+    vote: str = Field("1/1", description="An alarm takes N of the last M images: N/M.")
     training_images: int
     suspects: list[Suspect] = Field(default=[], description="Training images to look at, the most suspicious first.")
     versions: dict[str, str]

@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from fomoad.data.scaling import DEFAULT_SCALING, Scaling
 from fomoad.errors import UserError
+from fomoad.vote import Vote
 
 Backbone = Literal["auto", "mobilenet-v2-0.35", "mobilenet-v2-0.5", "mobilenet-v2-0.75", "mobilenet-v2-1.0", "resnet50"]
 ScoringFunction = Literal["gmm", "patchcore"]
@@ -101,6 +102,11 @@ class TrainSettings(BaseModel):
         description="Share of the training images that may show defects and are left out, 0 to 0.5: the most "
         "suspicious ones. auto: those that are clearly unlike all others.",
     )
+    vote: str = Field(
+        "1/1",
+        description="How many of the last images of a video must be flagged for an alarm, N/M as in 3/4: by predict - "
+        "and by the device kit.",
+    )
     score_scale: Literal["raw", "threshold"] = Field(
         "raw",
         description="raw: scores as the scoring function gives them; threshold: divided so that 1 is the threshold.",
@@ -144,6 +150,14 @@ class TrainSettings(BaseModel):
             if not 0 <= share <= MOST_CONTAMINATION:
                 raise PydanticCustomError("share", f"Use auto or a share from 0 to {MOST_CONTAMINATION}")
         return value
+
+    @field_validator("vote")
+    @classmethod
+    def _vote(cls, value: str) -> str:
+        try:
+            return str(Vote.parse(value))
+        except ValueError as error:
+            raise PydanticCustomError("vote", str(error)) from error
 
     def contaminated_share(self) -> float | None:
         """The share of the training images to leave out; None: as many as are clearly unlike the others."""

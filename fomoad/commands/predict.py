@@ -22,6 +22,9 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resize", choices=RESIZE_MODES, help=beside)
     parser.add_argument("--image-input-scaling", choices=SCALINGS, help=beside)
     parser.add_argument(
+        "--vote", metavar="N/M", help=f"alarm where N of the last M images are flagged, for -; {beside}"
+    )
+    parser.add_argument(
         "--max-pixels", type=int, default=MAX_PIXELS, help=f"refuse larger images (default: {MAX_PIXELS})"
     )
     parser.add_argument(
@@ -59,7 +62,12 @@ def run(arguments: argparse.Namespace) -> None:
 
         signing.verify_model(arguments.model, signing.read_public_key(arguments.verify_key))
     detector = predict.load_detector(
-        arguments.model, arguments.threshold, arguments.resize, arguments.image_input_scaling, arguments.trust_model
+        arguments.model,
+        arguments.threshold,
+        arguments.resize,
+        arguments.image_input_scaling,
+        arguments.trust_model,
+        arguments.vote,
     )
     limits = Limits(arguments.collect_share, arguments.collect_photos, arguments.collect_mib * 2**20)
     outputs = predict.Outputs(

@@ -56,8 +56,8 @@ def config_header(facts: Facts) -> str:
         "FOMOAD_OUTPUT_SCALE": _float(output.scale or 1.0),
         "FOMOAD_OUTPUT_ZERO_POINT": f"({output.zero_point})",
         "FOMOAD_THRESHOLD": f"({facts.threshold})",
-        "FOMOAD_VOTE_NEEDED": 1,
-        "FOMOAD_VOTE_IMAGES": 1,
+        "FOMOAD_VOTE_NEEDED": detector.vote.needed,
+        "FOMOAD_VOTE_IMAGES": detector.vote.images,
         "FOMOAD_COUNTER_EDGES": len(facts.counter_edges),
     }
     macros = "\n".join(f"#define {name} {value}" for name, value in values.items())

@@ -7,7 +7,7 @@ import sys
 from typing import Any, Final, Literal
 
 LineFormat = Literal["jsonl", "csv"]
-COLUMNS: Final = ("file", "score", "verdict", "threshold", "boxes", "overlay", "collected", "error")
+COLUMNS: Final = ("file", "score", "verdict", "threshold", "boxes", "overlay", "collected", "error", "alarm")
 """Of a table. `boxes` is how many there are."""
 
 
@@ -20,7 +20,7 @@ def line(entry: dict[str, Any], line_format: LineFormat) -> str:
     """One image's line.
 
     >>> line({"file": "a,b.png", "score": 1.5, "verdict": "no anomaly", "threshold": 2, "boxes": []}, "csv")
-    '"a,b.png",1.5,no anomaly,2,0,,,'
+    '"a,b.png",1.5,no anomaly,2,0,,,,'
     """
     if line_format == "csv":
         boxes = {"boxes": len(entry["boxes"])} if "boxes" in entry else {}

@@ -25,13 +25,15 @@ from fomoad.export.output_directory import METADATA_FILE
 from fomoad.geometry import CellGeometry, evenly
 from fomoad.inference import lines, overlay, overlay_file
 from fomoad.inference.collect import Collector
-from fomoad.inference.image_paths import image_paths
+from fomoad.inference.image_paths import STANDARD_INPUT, image_paths
 from fomoad.inference.lines import LineFormat
 from fomoad.inference.model import GridModel, load_model
 from fomoad.inference.overlay_file import OverlayNames
+from fomoad.vote import Vote, Voter
 
 ANOMALY: Final = "anomaly"
 DEFAULT_RESIZE: Final = "squash"
+NO_VOTE: Final = Vote()
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Detector:
     scaling: str
     resize: str
     cells: CellGeometry
+    vote: Vote = NO_VOTE
 
     @property
     def channels(self) -> int:
@@ -77,11 +80,13 @@ class Outputs:
 def run(detector: Detector, images: Sequence[str], outputs: Outputs) -> None:
     """Print a line for each image, as soon as it is scored, and a summary; `-` reads paths from standard input.
 
-    An image that cannot be used gets a line with `error`, and the others are still scored.
+    An image that cannot be used gets a line with `error`, and the others are still scored. Where paths come from
+    standard input and the detector votes, each line says whether the vote is an alarm; errors do not count in it.
 
     Raises UserError at the end if any image could not be used.
     """
     names = OverlayNames()
+    voter = Voter(detector.vote) if detector.vote != NO_VOTE and STANDARD_INPUT in images else None
     counts: Counter[str] = Counter()
     if first := lines.header(outputs.line_format):
         print(first, flush=True)
@@ -89,6 +94,8 @@ def run(detector: Detector, images: Sequence[str], outputs: Outputs) -> None:
         entry: dict[str, Any] = {"file": str(path)}
         try:
             _predict(detector, path, names.name(path, relative), outputs, entry)
+            if voter:
+                entry["alarm"] = voter.add(entry["verdict"] == ANOMALY)
         except UserError as error:
             entry["error"] = str(error)
         counts["error" if "error" in entry else entry["verdict"]] += 1
@@ -116,7 +123,12 @@ def _predict(detector: Detector, path: Path, overlay_name: Path, outputs: Output
 
 
 def load_detector(
-    model_path: Path, threshold: float | None, resize: str | None, scaling: str | None, trust: bool = False
+    model_path: Path,
+    threshold: float | None,
+    resize: str | None,
+    scaling: str | None,
+    trust: bool = False,
+    vote: str | None = None,
 ) -> Detector:
     """Load a model; what is None comes from the metadata beside it, if those know this file. See `load_model`.
 
@@ -142,7 +154,11 @@ def load_detector(
     cells = metadata.cells
     if cells is None or cells.shape != (rows, columns):
         cells = evenly((rows, columns), (height, width))
-    return Detector(model, threshold, scaling or metadata.scaling, resize or metadata.resize, cells)
+    try:
+        voting = Vote.parse(vote) if vote is not None else metadata.vote
+    except ValueError as error:
+        raise UserError(f"--vote cannot be {vote!r}: {error}.") from error
+    return Detector(model, threshold, scaling or metadata.scaling, resize or metadata.resize, cells, voting)
 
 
 def usable_threshold(threshold: float) -> bool:
@@ -182,6 +198,7 @@ class _Metadata:
     scaling: str = DEFAULT_SCALING
     resize: str = DEFAULT_RESIZE
     cells: CellGeometry | None = None
+    vote: Vote = NO_VOTE
 
 
 def _metadata(model_path: Path) -> _Metadata:
@@ -210,6 +227,7 @@ def _metadata(model_path: Path) -> _Metadata:
             scaling,
             resize if resize in RESIZE_MODES else DEFAULT_RESIZE,
             CellGeometry.read(cells) if cells else None,
+            Vote.parse(content.get("vote", "1/1")),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path} is not the metadata of a training ({error!r}): train again.") from error

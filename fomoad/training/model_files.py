@@ -23,6 +23,7 @@ from fomoad.training import sampling, thresholds
 from fomoad.training.detector import DetectorGraph
 from fomoad.training.fit import Scored
 from fomoad.training.thresholds import HeldOut
+from fomoad.vote import Vote
 
 Array = NDArray[np.float32]
 
@@ -100,7 +101,8 @@ def file_thresholds(
     if highest is None:
         highest = held_out.at(float(output_transform(np.array([fit.highest], np.float32))[0]))
     method, rate = settings.threshold_method, settings.false_positive_rate
-    return thresholds.choose(held_out, method, rate, sampling.fold_count(held_out.sample_count), highest)
+    folds, vote = sampling.fold_count(held_out.sample_count), Vote.parse(settings.vote)
+    return thresholds.choose(held_out, method, rate, folds, highest, vote)
 
 
 def suggested_threshold(settings: TrainSettings, fit: Scored) -> float:

@@ -224,6 +224,7 @@ def _metadata(
             resize=data.split.resize,
         ),
         grid=Grid(rows=cells.vertical.count, columns=cells.horizontal.count, cells=cells),
+        vote=settings.vote,
         training_images=len(data.images),
         suspects=suspected,
         versions={"fomoad": fomoad.__version__} | versions,

@@ -6,6 +6,11 @@ from fomoad.metadata import Interval, Threshold, ThresholdChoice
 from fomoad.progress import log, warn
 
 HEADINGS = ("threshold", "value", "false alarms expected", "95 % of trainings", "made defects found", "")
+WITH_VOTE = "false alarms with the vote"
+VOTE_ASSUMES = (
+    "The vote's false alarms are for images that are flagged independently of one another. Those of one part are not: "
+    "where all of them are flagged alike, a vote takes no false alarm away."
+)
 
 
 def show(file: str, threshold: Threshold) -> None:
@@ -20,12 +25,18 @@ def show(file: str, threshold: Threshold) -> None:
 def lines(threshold: Threshold) -> Iterator[str]:
     """A line for each threshold to choose, and one where the recommended one does other than the suggested one."""
     rows = [HEADINGS, *(_row(choice, threshold) for choice in threshold.choices)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
+    voted = any(choice.expected_vote_alarms is not None for choice in threshold.choices)
+    if voted:
+        shares = [WITH_VOTE, *(_share(choice.expected_vote_alarms) for choice in threshold.choices)]
+        rows = [(*row[:3], share, *row[3:]) for row, share in zip(rows, shares, strict=True)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
     advice = parting(threshold)
     if advice:
         yield f"  {advice}"
+    if voted:
+        yield f"  {VOTE_ASSUMES}"
 
 
 def name(choice: ThresholdChoice) -> str:
@@ -70,6 +81,10 @@ def _row(choice: ThresholdChoice, threshold: Threshold) -> tuple[str, ...]:
         "not known" if found is None else f"{found:.0%}",
         f"<- {' and '.join(marks)}" if marks else "",
     )
+
+
+def _share(rate: float | None) -> str:
+    return "" if rate is None else f"{rate:.2g}" if rate < 1e-3 else f"{rate:.1%}"
 
 
 def _range(interval: Interval | None) -> str:

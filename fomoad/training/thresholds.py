@@ -10,12 +10,14 @@ from scipy import stats
 
 from fomoad.errors import UserError
 from fomoad.metadata import Interval, Threshold, ThresholdChoice
+from fomoad.vote import Vote
 
 Method = Literal["max", "conformal"]
 Array = NDArray[np.float32]
 
 FALSE_POSITIVE_RATES: Final = (0.1, 0.05, 0.01)
 """The rates for which conformal thresholds are always computed."""
+NO_VOTE: Final = Vote()
 CONFIDENCE: Final = 0.95
 FEW_SAMPLES: Final = 100
 """With fewer samples than this, a single training's false alarms may be far from what they are on the mean."""
@@ -88,11 +90,26 @@ def false_alarms(held_out: HeldOut, threshold: float) -> tuple[float, Interval]:
     with parameters n + 1 - k and k (Vovk 2012, "Conditional validity of inductive conformal predictors", prop. 2a).
     It counts samples, as if a new sample's images were all flagged or none; so it is rather too wide where they vary.
     """
-    samples = held_out.sample_count
-    passed = float(held_out.weights[held_out.scores <= threshold].sum())
-    mean = (samples + 1 - passed) / (samples + 1)
-    low, high = stats.beta.ppf([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], samples + 1 - passed, max(passed, 1e-9))
+    flagged, passed = _beta_parameters(held_out, threshold)
+    low, high = stats.beta.ppf([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], flagged, max(passed, 1e-9))
+    mean = flagged / (held_out.sample_count + 1)
     return mean, Interval(low=float(low), high=float(high))
+
+
+def vote_alarms(held_out: HeldOut, threshold: float, vote: Vote) -> float:
+    """The share of images of new samples at which a vote is an alarm, on the mean over trainings.
+
+    Given the share of flagged images, their number among independent ones is binomial. The share varies between
+    trainings as in `false_alarms`, which makes the number beta-binomial: for 1/1, its mean is that of `false_alarms`.
+    """
+    flagged, passed = _beta_parameters(held_out, threshold)
+    return float(stats.betabinom.sf(vote.needed - 1, vote.images, flagged, max(passed, 1e-9)))
+
+
+def _beta_parameters(held_out: HeldOut, threshold: float) -> tuple[float, float]:
+    """Of the distribution of the flagged share: flagged samples and the new one, and passed samples."""
+    passed = float(held_out.weights[held_out.scores <= threshold].sum())
+    return held_out.sample_count + 1 - passed, passed
 
 
 def cross_conformal_bound(rate: float, samples: int, folds: int) -> float:
@@ -106,11 +123,14 @@ def cross_conformal_bound(rate: float, samples: int, folds: int) -> float:
     return min(1.0, 2 * rate + extra)
 
 
-def choose(held_out: HeldOut, method: Method, rate: float, folds: int, highest: float | None = None) -> Threshold:
+def choose(
+    held_out: HeldOut, method: Method, rate: float, folds: int, highest: float | None = None, vote: Vote = NO_VOTE
+) -> Threshold:
     """The thresholds to choose from, the one that the method suggests, and the one that evidence speaks for.
 
     `rate` is the false-positive rate that conformal thresholds and the recommended one are to keep; the `folds` are
     those of the held-out scores. `highest` is the threshold of the rule `max`, where it is not these scores' own.
+    What a `vote` does is stated beside; thresholds are chosen for single images.
 
     Raises UserError where there are too few samples for the rate, or all scores are 0.
     """
@@ -126,8 +146,8 @@ def choose(held_out: HeldOut, method: Method, rate: float, folds: int, highest: 
     if not 0 < suggested < math.inf:
         raise UserError("The training images are all alike, so no threshold can be found: add images that differ.")
     rates = sorted({*FALSE_POSITIVE_RATES, rate}, reverse=True)
-    choices = [_choice(held_out, "max", max_train, None, folds)]
-    choices += [_choice(held_out, "conformal", conformal(held_out, each), each, folds) for each in rates]
+    choices = [_choice(held_out, "max", max_train, None, folds, vote)]
+    choices += [_choice(held_out, "conformal", conformal(held_out, each), each, folds, vote) for each in rates]
     return Threshold(
         suggested=suggested,
         method=method,
@@ -164,7 +184,7 @@ def recommend(choices: list[ThresholdChoice], rate: float) -> float | None:
 
 
 def _choice(
-    held_out: HeldOut, rule: Method, threshold: float | None, rate: float | None, folds: int
+    held_out: HeldOut, rule: Method, threshold: float | None, rate: float | None, folds: int, vote: Vote
 ) -> ThresholdChoice:
     samples = held_out.sample_count
     if threshold is None:
@@ -178,6 +198,7 @@ def _choice(
         samples_needed=2 if rate is None else samples_needed(rate),
         expected_false_alarms=expected,
         false_alarms_interval=interval,
+        expected_vote_alarms=None if vote == NO_VOTE else vote_alarms(held_out, threshold, vote),
         theoretical_bound=cross_conformal_bound(rate or 1 / (samples + 1), samples, folds),
     )
 

@@ -5,7 +5,7 @@ import shutil
 import struct
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from fomoad.device_kit.vectors import FORMATS, camera_image, model_input
 from fomoad.geometry import Axis, CellGeometry
 from fomoad.inference.model import GridModel, TensorSpec
 from fomoad.inference.predict import ANOMALY, Detector, describe
+from fomoad.vote import Vote
 
 HERE = Path(__file__).parent
 IMAGES = 200
@@ -199,14 +200,10 @@ def test_no_read_lies_out_of_bounds(tmp_path: Path, compiler: str) -> None:
 def test_a_vote_waits_for_enough_images(tmp_path: Path) -> None:
     """3 of 4, against a loop."""
     facts = facts_of(*CASES[0])
+    facts = replace(facts, detector=replace(facts.detector, vote=Vote(3, 4)))
     for name, content in sources(facts).items():
         (tmp_path / name).write_bytes(content)
-    header = tmp_path / "fomoad_config.h"
-    text = header.read_text()
-    for before, after in (("NEEDED 1", "NEEDED 3"), ("IMAGES 1", "IMAGES 4")):
-        text = text.replace(f"FOMOAD_VOTE_{before}", f"FOMOAD_VOTE_{after}")
     program = tmp_path / "driver"
-    header.write_text(text)
     files = [tmp_path / "fomoad.c", tmp_path / "fomoad_config.c", HERE / "driver.c"]
     subprocess.run(["gcc", *WARNINGS, f"-I{tmp_path}", *map(str, files), "-o", str(program)], check=True)
     flags = np.random.default_rng(5).random(300) < 0.6

@@ -1,6 +1,7 @@
 """Prediction as a user sees it: lines, pictures, exit codes, and what is imported for them."""
 
 import hashlib
+import io
 import json
 import os
 import subprocess
@@ -139,6 +140,30 @@ def test_a_stream_is_answered_line_by_line(folder: Path, photos: Path) -> None:
     program.stdin.close()
     assert program.wait(30) == 1
     program.stdout.close()
+
+
+def test_a_vote_in_the_metadata_or_an_argument_is_taken_over_a_stream(
+    folder: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A photo that cannot be read counts neither way; folders are no video."""
+    (tmp_path / "model.tflite").write_bytes((folder / "model.tflite").read_bytes())
+    content = json.loads((folder / "anomaly_metadata.json").read_text())
+    (tmp_path / "anomaly_metadata.json").write_text(json.dumps(content | {"vote": "2/3"}))
+    names = ("sub/spots.png", "none.png", "plain.png", "sub/spots.png", "plain.png", "plain.png")
+    command = ["predict", "--model", str(tmp_path / "model.tflite"), "-"]
+
+    def alarms(*arguments: str) -> list[bool | None]:
+        monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{photos / name}\n" for name in names)))
+        assert main([*command, *arguments]) == 1
+        return [json.loads(line).get("alarm") for line in capsys.readouterr().out.splitlines()]
+
+    assert alarms() == [False, None, False, True, False, False]
+    assert alarms("--vote", "1/2") == [True, None, True, True, True, False]
+    assert alarms("--vote", "1/1") == [None] * 6
+    assert main([*command, "--vote", "4/3"]) == 1
+    assert "--vote cannot be '4/3'" in capsys.readouterr().err
+    assert main([*command[:-1], str(photos)]) == 0
+    assert "alarm" not in capsys.readouterr().out
 
 
 def test_images_that_cannot_be_used(folder: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
