@@ -19,6 +19,7 @@ _SPARE_ARENA: Final = 1 << 20
 
 Runtime = Literal["edge-impulse", "tflite-micro"]
 FLOAT_BYTES: Final = 4
+MOST_COSTLY: Final = 3
 REGISTERED_THERE: Final = ("TOPK_V2",)
 """Operations that Edge Impulse's library registers although TFLite Micro's own list of all operations lacks them."""
 
@@ -103,7 +104,7 @@ def profile_model(path: Path) -> Profile:
         macs_by_precision=by_precision,
         elements_without_macs=elements,
         operations=dict(Counter(operation.name for operation in operations)),
-        latency=costs.latencies(by_precision, elements),
+        latency=costs.latencies(operations),
     )
 
 
@@ -132,7 +133,10 @@ def table(profile: Profile) -> str:
     rows += [("In the way", f"{blocker.operation}: {blocker.reason}") for blocker in profile.blocking]
     for latency in profile.latency:
         where = f"{latency.core} at {latency.clock_hz // 1_000_000} MHz"
-        rows.append(("Latency", f"about {_two_digits(latency.milliseconds)} ms on a {where} (estimate)"))
+        most = list(latency.instructions.items())[:MOST_COSTLY]
+        share = sum(latency.instructions.values()) or 1
+        parts = "; " + ", ".join(f"{count / share:.0%} {name}" for name, count in most) if most else ""
+        rows.append(("Latency", f"about {_two_digits(latency.milliseconds)} ms on a {where} (estimate){parts}"))
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 

@@ -46,6 +46,8 @@ class Operation:
     name: str
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    window: int = 1
+    """Values of the window that a pooling takes each output from."""
 
 
 def read_content(path: Path) -> bytes:
@@ -70,6 +72,7 @@ def operations(content: bytes) -> list[Operation]:
             _operation_name(model.operatorCodes[operator.opcodeIndex]),
             tuple(tensors[i] for i in operator.inputs if i >= 0),
             tuple(tensors[i] for i in operator.outputs),
+            _window(operator.builtinOptions),
         )
         for operator in graph.operators
     ]
@@ -108,6 +111,10 @@ def pack(model: Any) -> bytes:
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
     return bytes(builder.Output())
+
+
+def _window(options: Any) -> int:
+    return int(options.filterHeight * options.filterWidth) if isinstance(options, schema.Pool2DOptionsT) else 1
 
 
 def _tensor(tensor: Any, model: Any) -> Tensor:

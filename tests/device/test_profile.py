@@ -165,13 +165,64 @@ def test_single_operation_models_give_what_the_whole_gives(tmp_path: Path) -> No
     np.testing.assert_allclose(values, run(content, image), rtol=1e-5, atol=1e-5)
 
 
-def test_latency_follows_its_formula() -> None:
-    m4 = costs.latencies({"int8": 1_000_000, "float32": 10_000}, elements=1000)[0]
-    assert m4.estimate
-    cycles = (
-        1_000_000 * m4.cycles_per_mac["int8"] + 10_000 * m4.cycles_per_mac["float32"] + 1000 * m4.cycles_per_element
-    )
-    assert m4.milliseconds == pytest.approx(1000 * cycles / m4.clock_hz, abs=1e-3)
+FLOAT, INT8 = "float32", "int8"
+
+
+def _values(shape: tuple[int, ...], dtype: str, constant: bool = False) -> tflite_file.Tensor:
+    return tflite_file.Tensor(shape, dtype, constant)
+
+
+def _layer(name: str, kernel: tuple[int, ...], dtype: str, side: int, channels: int) -> tflite_file.Operation:
+    inputs = (_values((1, 8, 8, 4), dtype), _values(kernel, dtype, True))
+    return tflite_file.Operation(name, inputs, (_values((1, side, side, channels), dtype),))
+
+
+@pytest.mark.parametrize(
+    ("operation", "instructions"),
+    [
+        (_layer("CONV_2D", (6, 1, 1, 4), INT8, 8, 6), (1.42 * 8 * 8 * 6 * 4 + 37 * 8 * 8 * 6, 0.18 * 1536 + 16 * 384)),
+        (_layer("CONV_2D", (6, 3, 3, 4), INT8, 4, 6), (4.9 * 4 * 4 * 6 * 36, 1.6 * 3456)),
+        (_layer("DEPTHWISE_CONV_2D", (1, 3, 3, 4), INT8, 8, 4), (86 * 256, 25 * 256)),
+        (_layer("CONV_2D", (6, 1, 1, 4), FLOAT, 8, 6), (6.7 * 1536, 4.9 * 1536)),
+        (tflite_file.Operation("EXP", (_values((1, 9), FLOAT),), (_values((1, 9), FLOAT),)), (60 * 9, 45 * 9)),
+        (tflite_file.Operation("SUM", (_values((1, 9), FLOAT),), (_values((1, 1), FLOAT),)), (130 * 9, 130 * 9)),
+        (
+            tflite_file.Operation("AVERAGE_POOL_2D", (_values((1, 8, 8, 2), INT8),), (_values((1, 4, 4, 2), INT8),), 4),
+            (85 * 32, 85 * 32),
+        ),
+        (
+            tflite_file.Operation(
+                "AVERAGE_POOL_2D", (_values((1, 8, 8, 2), INT8),), (_values((1, 2, 2, 2), INT8),), 16
+            ),
+            (132 * 8, 116 * 8),
+        ),
+        (tflite_file.Operation("ADD", (_values((1, 9), INT8),) * 2, (_values((1, 9), INT8),)), (80 * 9, 14 * 9)),
+    ],
+    ids=["1 x 1", "3 x 3", "depthwise", "float 1 x 1", "EXP", "SUM", "2 x 2", "4 x 4", "int8 ADD"],
+)
+def test_instructions_by_hand(operation: tflite_file.Operation, instructions: tuple[float, float]) -> None:
+    m4, _, m55, _ = costs.latencies([operation])
+    for latency, expected, per_instruction in ((m4, instructions[0], 1.45), (m55, instructions[1], 1.2)):
+        assert sum(latency.instructions.values()) == round(expected)
+        cycles = round(expected) * per_instruction
+        assert latency.milliseconds == pytest.approx(1000 * cycles / latency.clock_hz, abs=1e-3)
+        assert latency.basis
+
+
+def test_a_small_network_s_instructions_are_those_of_its_layers(tmp_path: Path) -> None:
+    """The stem 3 x 3, then depthwise, then 96 x 10 products; what else the converter adds is of little weight."""
+    result = profile.profile_model(_convert(_small_network, (1, 8, 8, 3), tmp_path / "model.tflite", int8=True))
+    found = result.latency[0].instructions
+    assert found["CONV_2D, int8"] == round(4.9 * 4 * 4 * 6 * 27)
+    assert found["DEPTHWISE_CONV_2D, int8"] == 86 * 96
+    assert found["FULLY_CONNECTED, int8"] == round(1.42 * 960 + 370)
+    assert list(found.values()) == sorted(found.values(), reverse=True)
+
+
+def test_a_pooling_s_window_is_read_from_the_file(tmp_path: Path) -> None:
+    path = _convert(lambda x: tf.nn.avg_pool2d(x, (3, 2), 1, "VALID"), (1, 8, 8, 3), tmp_path / "model.tflite")
+    [pooling] = [each for each in tflite_file.operations(path.read_bytes()) if each.name == "AVERAGE_POOL_2D"]
+    assert pooling.window == 6
 
 
 def test_json_on_a_pipe_and_without_tensorflow(tmp_path: Path) -> None:
