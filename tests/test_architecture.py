@@ -14,7 +14,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"detection", "prediction"}),
     frozenset({"doctor", "evaluation", "training"}),
     frozenset({"maintenance", "search"}),
-    frozenset({"device_kit"}),
+    frozenset({"device_kit", "edge_impulse"}),
     frozenset({"api", "commands"}),
     frozenset({"cli"}),
     frozenset({"__main__"}),
