@@ -97,9 +97,11 @@ def _values(model: Any, tensor: int) -> NDArray[np.float32]:
 
 
 def _is_whole(values: NDArray[np.float32]) -> bool:
-    if values.nbytes < _LARGE:
+    """Whether values are whole numbers but for rounding, which leaves a 0 as it is: small gains are not nearly 0."""
+    if values.nbytes < _LARGE or np.abs(values).max() >= 127.5:
         return False
-    return bool(np.abs(values).max() < 127.5 and np.abs(values - np.round(values)).max() < _WHOLE)
+    whole = np.round(values)
+    return bool(np.abs(values - whole).max() < _WHOLE and ((whole == 0) == (values == 0)).all())
 
 
 def _stored_as_int8(model: Any, index: int) -> Any:

@@ -84,7 +84,7 @@ def _row(choice: ThresholdChoice, threshold: Threshold) -> tuple[str, ...]:
 
 
 def _share(rate: float | None) -> str:
-    return "" if rate is None else f"{rate:.2g}" if rate < 1e-3 else f"{rate:.1%}"
+    return "" if rate is None else f"{100 * rate:.2g}%" if rate < 1e-3 else f"{rate:.1%}"
 
 
 def _range(interval: Interval | None) -> str:

@@ -57,6 +57,16 @@ def test_nothing_changes_where_no_constant_is_made_of_whole() -> None:
     np.testing.assert_array_equal(_run(narrow), _run(content))
 
 
+def test_small_constants_are_not_taken_for_zeros() -> None:
+    """Gains of features that vary much are all nearly 0, which is a whole number."""
+    small = np.float32(1e-6) * _whole(3, 3, 16, 32)
+    assert np.abs(small).max() < 1e-3
+    content = _convert(small)
+    narrow = widening.store_as_int8(content)
+    np.testing.assert_array_equal(_run(narrow), _run(content))
+    assert np.ptp(_run(narrow)) > 0
+
+
 @pytest.mark.skipif(not micro.available(), reason="TFLite Micro's interpreter is not installed")
 def test_tflite_micro_runs_it_and_widens_one_constant_at_a_time() -> None:
     from tflite_micro.python.tflite_micro import runtime
