@@ -239,17 +239,17 @@ def read_test(directory: Path) -> TestImages:
     return TestImages(images, anomalous, masks)
 
 
-def write_tiles(folder: Path, directory: Path) -> None:
+def write_tiles(folder: Path, directory: Path, size: int = SIZE) -> None:
     """The magnetic tiles, divided as their split.json says, as a data directory with masks."""
     split = json.loads((folder / "split.json").read_text())
 
     def samples(entries: list[dict[str, str]]) -> Iterator[Sample]:
         for entry in entries:
-            photo = Image.open(folder / entry["image"]).convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+            photo = Image.open(folder / entry["image"]).convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
             is_anomaly = entry.get("label") == "anomaly"
             mask = None
             if is_anomaly:
-                drawn = Image.open(folder / entry["mask"]).convert("L").resize((SIZE, SIZE), Image.Resampling.BOX)
+                drawn = Image.open(folder / entry["mask"]).convert("L").resize((size, size), Image.Resampling.BOX)
                 mask = np.where(np.asarray(drawn) > MASK_DEFECT // 4, MASK_DEFECT, 0).astype(np.uint8)
             yield Sample(np.asarray(photo), is_anomaly, entry["image"], mask, str(entry["tile"]))
 

@@ -204,6 +204,40 @@ class Suspect(Record):
     left_out: bool = Field(description="Whether the models were fitted without it.")
 
 
+class TriedRecipe(Record):
+    """Features that self-tuning tried."""
+
+    layers: int
+    feature_scaling: str
+    pool_size: int | None = Field(description="None for the mixture, whose windows are always the same.")
+    auroc: float = Field(description="Of made defects against good images, by scorers that saw neither.")
+    chosen: bool
+
+
+class Tuning(Record):
+    """What self-tuning chose from before the fit: the first recipe is the most robust one."""
+
+    images: int = Field(description="Good images that recipes were judged on.")
+    defects: int = Field(description="Defects made on them.")
+    margin: float = Field(description="By how much another recipe must be ahead of the most robust one.")
+    tried: list[TriedRecipe]
+
+    def sentence(self) -> str:
+        """What was chosen from what, in one line."""
+        chosen = next(each for each in self.tried if each.chosen)
+        best = max(self.tried, key=_auroc)
+        most = "the best" if best is chosen else f"{best.auroc:.3f} the best"
+        windows = "" if chosen.pool_size is None else f", windows of {chosen.pool_size}"
+        return (
+            f"{chosen.layers} layers, feature scaling {chosen.feature_scaling}{windows}: AUROC {chosen.auroc:.3f} of "
+            f"{self.defects} made defects on {self.images} good images, {most} of {len(self.tried)} tried"
+        )
+
+
+def _auroc(recipe: TriedRecipe) -> float:
+    return recipe.auroc
+
+
 class AnomalyMetadata(Record):
     """The content of anomaly_metadata.json."""
 
@@ -216,6 +250,7 @@ class AnomalyMetadata(Record):
     )
     settings: dict[str, Any]
     settings_from: dict[str, Source] = Field(default={}, description="Where each setting came from.")
+    tuning: Tuning | None = Field(default=None, description="How features were chosen; None where none were tried.")
     backbone: BackboneInfo
     input: InputInfo
     grid: Grid

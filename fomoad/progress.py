@@ -4,6 +4,7 @@ Everything goes through the logger `fomoad`. The command line prints it; a progr
 nothing but warnings unless it asks for more, as with every library: `logging.basicConfig(level=logging.INFO)`.
 """
 
+import contextvars
 import logging
 import sys
 import threading
@@ -19,11 +20,14 @@ T = TypeVar("T")
 
 
 LOGGER: Final = logging.getLogger("fomoad")
+_ALONE: Final = contextvars.ContextVar("alone", default=False)
+"""Whether a step is under way that is to be the only one heard of."""
 
 
 def log(message: str) -> None:
     """Say one line."""
-    LOGGER.info(message)
+    if not _ALONE.get():
+        LOGGER.info(message)
 
 
 def warn(message: str) -> None:
@@ -70,10 +74,11 @@ def console(stream: Callable[[], TextIO] = lambda: sys.stdout) -> Iterator[None]
 
 
 @contextmanager
-def step(what: str) -> Iterator[None]:
+def step(what: str, alone: bool = False) -> Iterator[None]:
     """Name a piece of work, say every few seconds that it still runs, and say how long it took.
 
-    For work that cannot report its own progress: a library call that takes seconds or minutes.
+    For work that cannot report its own progress: a library call that takes seconds or minutes. `alone` leaves out what
+    is said inside of it, but for warnings.
     """
     log(what)
     start = time.monotonic()
@@ -83,11 +88,14 @@ def step(what: str) -> Iterator[None]:
         while not done.wait(SECONDS_BETWEEN_LINES):
             log(f"  still {_lower_first(what)} ({time.monotonic() - start:.0f} s so far)")
 
-    thread = threading.Thread(target=heartbeat, daemon=True)
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(heartbeat,), daemon=True)
     thread.start()
+    before = _ALONE.get()
+    _ALONE.set(before or alone)
     try:
         yield
     finally:
+        _ALONE.set(before)
         done.set()
         thread.join()
     log(f"  done in {time.monotonic() - start:.1f} s")
@@ -99,6 +107,9 @@ def track(items: Iterable[T], what: str, total: int, size: Callable[[T], int] = 
     A progress bar where standard output is a terminal, else a plain line every few seconds.
     `size(item)` is how much of `total` an item stands for.
     """
+    if _ALONE.get():
+        yield from items
+        return
     if sys.stdout.isatty() and any(isinstance(handler, _Console) for handler in LOGGER.handlers):
         from tqdm import tqdm
 

@@ -63,16 +63,18 @@ class TrainSettings(BaseModel):
     layers: Literal["auto", 1, 2, 3] = Field(
         "auto",
         description="Number of backbone layers that are joined: at 1/8 of the image's side, then finer details, then "
-        "1/16. auto: 3.",
+        "1/16. auto: what self-tuning finds, else 3.",
     )
     feature_scaling: Literal["auto", "none", "global", "place"] = Field(
         "auto",
         description="How features are scaled: none, global (each by its deviation over the whole image) or place (by "
-        "that at each position). auto: place; where parts turn freely, try none with a larger sampling ratio.",
+        "that at each position). auto: what self-tuning finds, else place; where parts turn freely, try none with a "
+        "larger sampling ratio.",
     )
     pool_size: Literal["auto", 1, 2, 3, 4, 5] = Field(
         "auto",
-        description="PatchCore: side of the windows that features are averaged over, in cells; 1 for none. auto: 2.",
+        description="PatchCore: side of the windows that features are averaged over, in cells; 1 for none. "
+        "auto: what self-tuning finds, else 2.",
         json_schema_extra={"scorer": "patchcore"},
     )
     sampling_ratio: Annotated[float, Field(gt=0, le=1)] = Field(
@@ -84,6 +86,11 @@ class TrainSettings(BaseModel):
         1,
         description="PatchCore: number of nearest neighbours whose mean distance is a patch's score.",
         json_schema_extra={"scorer": "patchcore"},
+    )
+    tune: Literal["auto", "off"] = Field(
+        "auto",
+        description="Self-tuning of layers, feature scaling and pooling size where those are auto. auto: the ones that "
+        "find clearly more defects made by code on good images, 30 or more; off: none is tried.",
     )
     image_input_scaling: Scaling = Field(
         DEFAULT_SCALING, description="How the values of the images are scaled, as parameters.json says."

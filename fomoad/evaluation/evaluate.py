@@ -150,6 +150,7 @@ def summarise(model_path: Path, model: GridModel, metadata: AnomalyMetadata | No
         backbone=metadata.backbone if metadata else None,
         settings=metadata.settings if metadata else None,
         training_images=metadata.training_images if metadata else None,
+        tuning=metadata.tuning if metadata else None,
     )
 
 

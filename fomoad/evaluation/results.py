@@ -11,7 +11,17 @@ from pydantic import Field
 
 from fomoad.evaluation import objectives, uncertainty
 from fomoad.inference.model import Format
-from fomoad.metadata import BackboneInfo, Detection, DetectionCurve, Grid, InputInfo, Interval, Record, Threshold
+from fomoad.metadata import (
+    BackboneInfo,
+    Detection,
+    DetectionCurve,
+    Grid,
+    InputInfo,
+    Interval,
+    Record,
+    Threshold,
+    Tuning,
+)
 from fomoad.metrics import image_metrics
 from fomoad.metrics.pixel_metrics import count_pixels
 
@@ -34,6 +44,7 @@ class ModelSummary(Record):
     backbone: BackboneInfo | None = None
     settings: dict[str, object] | None = None
     training_images: int | None = None
+    tuning: Tuning | None = None
 
 
 class ConfusionCounts(Record):

@@ -6,6 +6,7 @@ temporary file, and where there is no room for that either, each pass computes t
 """
 
 import contextlib
+import contextvars
 import math
 import os
 import shutil
@@ -222,10 +223,18 @@ def _disk_folder() -> Path | None:
 
 def _read_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
     """Read the next batch of images while the one before is worked on."""
+    context = contextvars.copy_context()  # in which fomoad.progress keeps what is not said
+
+    def following() -> Batch | None:
+        return next(batches, None)
+
+    def read() -> Batch | None:
+        return context.run(following)
+
     with ThreadPoolExecutor(1) as reader:
-        pending = reader.submit(next, batches, None)
+        pending = reader.submit(read)
         while (batch := pending.result()) is not None:
-            pending = reader.submit(next, batches, None)
+            pending = reader.submit(read)
             yield batch
 
 

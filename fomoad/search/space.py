@@ -98,9 +98,13 @@ def searchable(field: str) -> bool:
 
 
 def _candidate(side: int, values: dict[str, Any]) -> Candidate:
-    """The candidate with these values, but for those that its scoring function does not read."""
+    """The candidate with these values, but for those that its scoring function does not read.
+
+    Self-tuning is off: what was judged is what is trained.
+    """
     unread = frozenset().union(*(names for kind, names in AXES_OF.items() if kind != values["scoring_function"]))
-    return Candidate(side, TrainSettings(**{name: value for name, value in values.items() if name not in unread}))
+    read = {name: value for name, value in values.items() if name not in unread}
+    return Candidate(side, TrainSettings(tune="off", **read))
 
 
 def _expense(candidate: Candidate) -> tuple[Any, ...]:

@@ -29,6 +29,7 @@ from fomoad.metadata import (
     InputInfo,
     ModelFile,
     Suspect,
+    Tuning,
 )
 from fomoad.parameters import Parameters
 from fomoad.progress import step, warn
@@ -47,14 +48,18 @@ PACKAGES: Final = ("tensorflow", "keras", "numpy", "scikit-learn", "scipy", "onn
 
 
 def train_models(
-    parameters: Parameters, data: TrainingData, work_directory: Path | None, keep_state: bool = True
+    parameters: Parameters,
+    settings: TrainSettings,
+    data: TrainingData,
+    work_directory: Path | None,
+    keep_state: bool = True,
+    tuning: Tuning | None = None,
 ) -> dict[str, bytes]:
     """Fit detectors to checked training images and convert them: file names to contents, the metadata last.
 
+    `settings` are the parameters' with what was found for those that are auto, as `tuning` says where it was tried.
     `keep_state` adds what an update starts from and a monitor compares with (fomoad.training.state).
     """
-    settings = parameters.settings.model_copy(update={"backbone": data.weights.backbone})
-    settings = recipes.resolved(settings)
     features = build_features(settings, data.images, data.weights)
     data, float_fit, suspected = fit_float(settings, data, features, work_directory)
     fitted = fit_within_limits(settings, data, features, float_fit, work_directory)
@@ -69,6 +74,7 @@ def train_models(
         threshold_summary.show(name, each.model.record.threshold)
     records = {name: model.record for name, model in models.items()}
     metadata = _metadata(parameters, settings, data, features, fitted.fit, records, suspected)
+    metadata.tuning = tuning
     contents = {name: model.content for name, model in models.items()}
     if keep_state:
         contents[state_file.FILE] = state.contents(fitted.state(data, features, settings.seed), models)

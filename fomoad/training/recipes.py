@@ -1,10 +1,10 @@
 """Recipes: which features a scoring function is fitted to."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from fomoad.scorers.standardisation import Scale
-from fomoad.settings import TrainSettings
+from fomoad.settings import ScoringFunction, TrainSettings
 
 
 @dataclass(frozen=True)
@@ -15,9 +15,23 @@ class Recipe:
     feature_scaling: Scale
     pool_size: int
 
+    def words(self, scorer: ScoringFunction) -> str:
+        """The recipe in words; the mixture's windows are always the same."""
+        windows = f", windows of {self.pool_size}" if scorer == "patchcore" else ""
+        return f"{self.layers} layer{'s' if self.layers > 1 else ''}, feature scaling {self.feature_scaling}{windows}"
+
 
 ROBUST: Final = Recipe(layers=3, feature_scaling="place", pool_size=2)
 """The best on the mean of real sets of seven kinds of part (docs/experiments/quality.md)."""
+CANDIDATES: Final = (
+    ROBUST,
+    Recipe(layers=2, feature_scaling="place", pool_size=2),
+    Recipe(layers=3, feature_scaling="place", pool_size=3),
+    Recipe(layers=3, feature_scaling="global", pool_size=2),
+    Recipe(layers=3, feature_scaling="none", pool_size=2),
+    Recipe(layers=3, feature_scaling="none", pool_size=3),
+)
+"""What self-tuning chooses from: the most robust, and what was the best on some of those sets."""
 
 
 def robust(settings: TrainSettings) -> Recipe:
@@ -26,10 +40,25 @@ def robust(settings: TrainSettings) -> Recipe:
     >>> robust(TrainSettings(layers=1))
     Recipe(layers=1, feature_scaling='place', pool_size=2)
     """
-    given = {name: value for name in asdict(ROBUST) if (value := getattr(settings, name)) != "auto"}
-    return replace(ROBUST, **given)
+    return replace(ROBUST, **_given(settings))
 
 
-def resolved(settings: TrainSettings) -> TrainSettings:
-    """The settings with the values of `robust` in place of auto."""
-    return settings.model_copy(update=asdict(robust(settings)))
+def candidates(settings: TrainSettings) -> list[Recipe]:
+    """The recipes that the settings leave open, `robust` first.
+
+    >>> candidates(TrainSettings(layers=2, scoring_function="patchcore", feature_scaling="place"))
+    [Recipe(layers=2, feature_scaling='place', pool_size=2), Recipe(layers=2, feature_scaling='place', pool_size=3)]
+    """
+    given = _given(settings)
+    if settings.scorer() == "gmm":
+        given = {"pool_size": ROBUST.pool_size} | given
+    return list(dict.fromkeys(replace(recipe, **given) for recipe in CANDIDATES))
+
+
+def with_recipe(settings: TrainSettings, recipe: Recipe) -> TrainSettings:
+    """The settings with a recipe's values."""
+    return settings.model_copy(update=asdict(recipe))
+
+
+def _given(settings: TrainSettings) -> dict[str, Any]:
+    return {name: value for name in asdict(ROBUST) if (value := getattr(settings, name)) != "auto"}

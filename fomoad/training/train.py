@@ -104,9 +104,12 @@ def fit(
     """
     log(f"Backbone {data.weights.backbone} with weights: {data.weights.origin}")
     with _no_collection():
+        from fomoad.training import tuning
         from fomoad.training.models import train_models
 
-    return train_models(parameters, data, work_directory, keep_state)
+    settings = parameters.settings.model_copy(update={"backbone": data.weights.backbone})
+    settings, tuned = tuning.tune(settings, data, work_directory)
+    return train_models(parameters, settings, data, work_directory, keep_state, tuned)
 
 
 @contextlib.contextmanager

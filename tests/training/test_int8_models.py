@@ -23,6 +23,7 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     generate.run(folder / "data", train=40, test_normal=8, test_anomaly=8)
     arguments = ["--data-directory", str(folder / "data"), "--out-directory", str(folder / "out")]
     arguments += ["--scoring-function", request.param, "--weights", "bundled", "--sampling-ratio", "0.02"]
+    arguments += ["--tune", "off"]
     assert cli.main(["train", *arguments]) == 0
     metadata = AnomalyMetadata.model_validate_json((folder / "out" / "anomaly_metadata.json").read_bytes())
     return folder / "out", metadata, np.load(folder / "data" / "X_split_test.npy")

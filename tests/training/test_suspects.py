@@ -71,7 +71,7 @@ def test_a_training_is_that_of_the_images_it_keeps(
     for name, rows, share in (("clean", images, 0), ("mixed", np.concatenate([images, noise]), 0.03)):
         (tmp_path / name).mkdir()
         np.save(tmp_path / name / "X_split_train.npy", rows)
-        options = f"--scoring-function patchcore --weights {random_weights} --contamination {share}"
+        options = f"--scoring-function patchcore --weights {random_weights} --contamination {share} --tune off"
         into = f"--data-directory {tmp_path / name} --out-directory {tmp_path / name / 'out'}"
         assert cli.main(["train", *into.split(), *options.split()]) == 0
     assert "1 of 31 training images look like defects and are left out: sample 31" in capsys.readouterr().out
