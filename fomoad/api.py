@@ -20,6 +20,7 @@ from typing_extensions import Self
 from fomoad import extras, prediction, state_file
 from fomoad.data import dataset, import_images
 from fomoad.data.label_names import LabelNames
+from fomoad.data.tiles import OVERLAP
 from fomoad.errors import NotFittedError, UserError
 from fomoad.export import output_directory
 from fomoad.export.output_directory import METADATA_FILE
@@ -124,6 +125,8 @@ class AnomalyDetector:
         size: int | tuple[int, int] = 96,
         resize: str = "squash",
         channels: int = 3,
+        tiles: tuple[int, int] | None = None,
+        overlap: float = OVERLAP,
         work_directory: StrPath | None = None,
     ) -> Self:
         """Train on images of good parts, in this process, and return this detector.
@@ -138,6 +141,8 @@ class AnomalyDetector:
             size: For photos: the side, or width and height, in pixels that they are brought to.
             resize: For photos: how, one of `squash`, `fit-short`, `fit-long`, `crop`.
             channels: For photos: 1 for grey, 3 for RGB.
+            tiles: For photos: rows and columns of tiles of `size` that each is cut into; `predict` then does the same.
+            overlap: The share of a tile that its neighbour shows too.
             work_directory: A folder on a disk for features that are too many for the memory.
 
         Raises:
@@ -148,10 +153,13 @@ class AnomalyDetector:
         parameters.warn_of_idle()
         if isinstance(images, str | os.PathLike):
             sides = (size, size) if isinstance(size, int) else size
-            with _data_directory(Path(images), sides, resize, channels, parameters.settings) as directory:
+            cut = (tiles, overlap)
+            with _data_directory(Path(images), sides, resize, channels, parameters.settings, cut) as directory:
                 data = train.open_directory(parameters.settings, directory)
                 files = train.fit(parameters, data, _path(work_directory))
         else:
+            if tiles is not None:
+                raise UserError("Tiles are cut out of photos: give a folder of photos in the place of an array.")
             array: NDArray[Any] = np.asarray(images)
             split = dataset.split_in_memory(array, parameters.settings.image_input_scaling, sample_ids)
             data = train.check(parameters.settings, split, "The array", LabelNames())
@@ -165,8 +173,8 @@ class AnomalyDetector:
 
         Args:
             images: An array (N, height, width, channels) of the size that the model was trained with: uint8 pixels, or
-                floats of the training's scaling. Or the path of a photo or of a folder of photos, or several such
-                paths: they may have any size.
+                floats of the training's scaling. With tiles: uint8 photos of any size. Or the path of a photo or of a
+                folder of photos, or several such paths: they may have any size.
             threshold: The score from which on a cell is anomalous; None for that of the training.
 
         Raises:
@@ -265,19 +273,31 @@ def _own_detector(files: dict[str, bytes]) -> Detector:
     suggested = metadata.models[MODEL_FILE].threshold.suggested
     image = metadata.input
     cells = metadata.grid.geometry(image.height, image.width)
-    return Detector(model, suggested, image.scaling, image.resize or predict.DEFAULT_RESIZE, cells)
+    return Detector.of(
+        model, suggested, image.scaling, image.resize or predict.DEFAULT_RESIZE, cells, tiling=image.tiles
+    )
 
 
 @contextlib.contextmanager
 def _data_directory(
-    folder: Path, size: tuple[int, int], resize: str, channels: int, settings: TrainSettings
+    folder: Path,
+    size: tuple[int, int],
+    resize: str,
+    channels: int,
+    settings: TrainSettings,
+    cut: tuple[tuple[int, int] | None, float],
 ) -> Iterator[Path]:
     """A data directory: the folder itself if it is one, else one that is made of the photos in it."""
     if (folder / TRAINING_IMAGES).exists():
+        if cut[0] is not None:
+            raise UserError(f"{folder} holds images that are cut already: give a folder of photos, or leave tiles out.")
         yield folder
         return
     with tempfile.TemporaryDirectory(prefix="fomoad-") as directory:
-        import_images.run(folder, Path(directory), size, resize, channels, scaling=settings.image_input_scaling)
+        import_images.run(
+            folder, Path(directory), size, resize, channels, scaling=settings.image_input_scaling,
+            tiles=cut[0], overlap=cut[1],
+        )  # fmt: skip
         yield Path(directory)
 
 

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fomoad.data.tiles import Tiling
 from fomoad.device.profile import Profile
 from fomoad.geometry import CellGeometry, evenly
 from fomoad.inference.model import TensorSpec
@@ -179,6 +180,10 @@ class InputInfo(Record):
     channels: int
     scaling: str
     resize: str | None = Field(None, description="How photos were brought to this size; None where nobody said it.")
+    tiles: Tiling | None = Field(
+        None,
+        description="How photos are cut into images; thresholds are then for the highest score of all tiles.",
+    )
 
 
 class Grid(Record):
@@ -197,7 +202,7 @@ class Grid(Record):
 class Suspect(Record):
     """A training image that scorers which did not see it find most unlike the others: it may show a defect."""
 
-    row: int = Field(description="Row in X_split_train.npy, from 0.")
+    row: int = Field(description="Row in X_split_train.npy, from 0; the number of the photo, where photos were cut.")
     id: str
     file_name: str | None
     score: float = Field(description="Its score by a scorer that did not see it, in the float32 model's own units.")
@@ -238,6 +243,35 @@ def _auroc(recipe: TriedRecipe) -> float:
     return recipe.auroc
 
 
+class LearningPoint(Record):
+    """What a training with fewer images would do."""
+
+    images: int = Field(description="Photos that a scorer was fitted to.")
+    found: float = Field(description="The share of the made defects that it finds.")
+    false_alarms: Interval | None = Field(
+        description="Where the false alarms lie of 95 % of trainings with this share of the samples; None for too few."
+    )
+
+
+class LearningCurve(Record):
+    """Whether more photos would still help: what scorers of a quarter, a half and all of some training images find."""
+
+    rate: float = Field(description="The share of the held-out images that may be flagged.")
+    defects: int
+    held_out: int = Field(description="Photos that defects were made on; no scorer of the curve saw them.")
+    points: list[LearningPoint]
+    detection_rises: bool = Field(description="Whether the second half of the images raised detection.")
+    thresholds_unsure: bool = Field(description="Whether false alarms are known too roughly with so many samples.")
+
+    @property
+    def advice(self) -> str:
+        """Whether more photos would help, in words."""
+        helped = ["it would find more"] * self.detection_rises + ["false alarms would be known better"] * (
+            self.thresholds_unsure
+        )
+        return f"more photos would still help ({', '.join(helped)})" if helped else "more photos would hardly help"
+
+
 class AnomalyMetadata(Record):
     """The content of anomaly_metadata.json."""
 
@@ -255,8 +289,11 @@ class AnomalyMetadata(Record):
     input: InputInfo
     grid: Grid
     vote: str = Field("1/1", description="An alarm takes N of the last M images: N/M.")
-    training_images: int
+    training_images: int = Field(description="Photos, where they were cut into tiles.")
     suspects: list[Suspect] = Field(default=[], description="Training images to look at, the most suspicious first.")
+    learning_curve: LearningCurve | None = Field(
+        default=None, description="Whether more photos would help; None where there are too few to tell."
+    )
     versions: dict[str, str]
     models: dict[str, ModelFile]
     parent: dict[str, str] | None = Field(

@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from fomoad.data import dataset
 from fomoad.data.image_file import Fit, fit, reduction
+from fomoad.errors import UserError
 from fomoad.inference import predict
 from fomoad.inference.predict import Detector
 
@@ -57,8 +59,13 @@ class Prediction:
 
 
 def of_array(detector: Detector, array: NDArray[Any]) -> Prediction:
-    """Score images (N, height, width, channels) of the model's size. Raises UserError where they do not fit it."""
+    """Score images (N, height, width, channels) of the model's size, or photos of any size that are cut into tiles.
+
+    Raises UserError where they do not fit the model.
+    """
     images = dataset.images_in_memory(array, detector.scaling)
+    if detector.tiling is not None:
+        return _of_photos(detector, array)
     maps = np.empty((len(images), *detector.model.output.shape[1:]), np.float32)
     for rows, batch in images.batches():
         dataset.check_values(images, rows, batch)
@@ -66,6 +73,17 @@ def of_array(detector: Detector, array: NDArray[Any]) -> Prediction:
     height, width, _ = images.shape
     whole = fit((width, height), (width, height), "squash")
     return _prediction(detector, maps, [(whole, 1)] * len(maps), None)
+
+
+def _of_photos(detector: Detector, photos: NDArray[Any]) -> Prediction:
+    if photos.dtype != np.uint8 or photos.shape[3] != detector.channels:
+        raise UserError(
+            f"Photos that are cut into tiles must be uint8 pixels with {detector.channels} channels: the array holds "
+            f"{photos.dtype} {photos.shape}."
+        )
+    scored = [detector.grid(Image.fromarray(photo.squeeze(2) if photo.shape[2] == 1 else photo)) for photo in photos]
+    maps = np.stack([each for each, _ in scored])
+    return _prediction(detector, maps, [(geometry, 1) for _, geometry in scored], None)
 
 
 def of_files(detector: Detector, paths: list[Path]) -> Prediction:

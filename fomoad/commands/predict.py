@@ -10,6 +10,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     from fomoad.data.image_file import MAX_PIXELS, RESIZE_MODES
     from fomoad.data.scaling import SCALINGS
+    from fomoad.data.tiles import OVERLAP
     from fomoad.inference import collect
 
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files, folders, or - for paths on stdin")
@@ -20,6 +21,14 @@ def declare(parser: argparse.ArgumentParser) -> None:
     beside = "default: the one in anomaly_metadata.json beside the model"
     parser.add_argument("--threshold", type=float, help=beside)
     parser.add_argument("--resize", choices=RESIZE_MODES, help=beside)
+    parser.add_argument("--tiles", metavar="R,C", help=f"cut photos into tiles of the model's size; {beside}")
+    parser.add_argument(
+        "--overlap",
+        type=float,
+        default=OVERLAP,
+        metavar="SHARE",
+        help=f"of neighbouring tiles (default: {OVERLAP})",
+    )
     parser.add_argument("--image-input-scaling", choices=SCALINGS, help=beside)
     parser.add_argument(
         "--vote", metavar="N/M", help=f"alarm where N of the last M images are flagged, for -; {beside}"
@@ -54,6 +63,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
     from PIL import Image
 
+    from fomoad.data.tiles import parse_tiles
     from fomoad.inference import predict
     from fomoad.inference.collect import Collector, Limits
 
@@ -68,6 +78,8 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.image_input_scaling,
         arguments.trust_model,
         arguments.vote,
+        parse_tiles(arguments.tiles) if arguments.tiles else None,
+        arguments.overlap,
     )
     limits = Limits(arguments.collect_share, arguments.collect_photos, arguments.collect_mib * 2**20)
     outputs = predict.Outputs(

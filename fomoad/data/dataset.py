@@ -15,6 +15,7 @@ from fomoad.data import scaling
 from fomoad.data.info_file import Info
 from fomoad.data.label_file import read_labels, read_row_list
 from fomoad.data.npy_file import ArrayFile, ArrayInMemory, ChosenRows, Rows, open_array
+from fomoad.data.tiles import PhotoRows, Tiling
 from fomoad.errors import UserError
 
 SplitName = Literal["train", "test"]
@@ -67,10 +68,12 @@ class Split:
     labels: list[str | None]
     ids: list[str]
     file_names: list[str | None]
-    masks: ArrayFile | None
+    masks: Rows | None
     resize: str | None = None
     photo_sizes: list[str] | None = None
     """Such as "640x480", where the photos are known that the images were made of."""
+    tiling: Tiling | None = None
+    """How the images were cut out of photos; None where each image is a whole photo."""
 
     def __len__(self) -> int:
         return 0 if self.images is None else len(self.images)
@@ -80,7 +83,20 @@ class Split:
         kept = np.setdiff1d(np.arange(len(self)), rows)
         images = self.images and replace(self.images, array=ChosenRows(self.images.array, kept))
         labels, ids, names = ([of[row] for row in kept] for of in (self.labels, self.ids, self.file_names))
-        return replace(self, images=images, labels=labels, ids=ids, file_names=names, masks=None)
+        sizes = self.photo_sizes and [self.photo_sizes[row] for row in kept]
+        return replace(self, images=images, labels=labels, ids=ids, file_names=names, masks=None, photo_sizes=sizes)
+
+    def photos(self) -> "Split":
+        """The split with whole photos in the place of their tiles; itself where its images are whole photos."""
+        if self.tiling is None or self.images is None:
+            return self
+        height, width, channels = self.images.shape
+        shape = (*self.tiling.photo_shape(height, width), channels)
+        images = Images(PhotoRows(self.images.array, self.tiling, self.images.shape), shape, self.images.scaling)
+        masks = self.masks and PhotoRows(self.masks, self.tiling, (height, width))
+        first = slice(None, None, self.tiling.count)
+        sizes = self.photo_sizes and self.photo_sizes[first]
+        return Split(images, self.labels[first], self.ids[first], self.file_names[first], masks, self.resize, sizes)
 
     def proportions(self, row: int) -> float | None:
         """A photo's width divided by its height, where squeezing it to the images' size has changed that."""
@@ -108,6 +124,7 @@ def open_split(directory: Path, name: SplitName, image_scaling: str, info: Info)
     if images is None:
         return Split(None, [], [], [], None)
     count = len(images)
+    _check_tiles(directory, images, info.tiling)
     labels, ids = read_labels(directory, name, count, info)
     key = "train" if name == "train" else "validation"
     ids = read_row_list(directory / "sample_id_details.json", key, count) or ids
@@ -116,7 +133,7 @@ def open_split(directory: Path, name: SplitName, image_scaling: str, info: Info)
     names: list[str | None] = list(file_names) if file_names else [None] * count
     ids = ids or [str(row + 1) for row in range(count)]
     sizes = read_row_list(directory / "sample_photo_sizes.json", key, count)
-    return Split(images, labels or [None] * count, ids, names, masks, info.resize, sizes)
+    return Split(images, labels or [None] * count, ids, names, masks, info.resize, sizes, info.tiling)
 
 
 def images_in_memory(array: NDArray[Any], image_scaling: str) -> Images:
@@ -213,6 +230,18 @@ def _shape_of_flat(path: Path, values: int, info: Info) -> tuple[int, ...]:
         if side * side * channels == values:
             return side, side, channels
     raise UserError(f"The rows of {path} hold {values} values, which is no square image of 1 or 3 channels.")
+
+
+def _check_tiles(directory: Path, images: Images, tiling: Tiling | None) -> None:
+    """Raise UserError where the images cannot be tiles that photos were cut into like this."""
+    if tiling is None:
+        return
+    height, width, _ = images.shape
+    if len(images) % tiling.count or not tiling.fits(height, width):
+        raise UserError(
+            f"The info file of {directory} says that photos were cut into {tiling.rows} x {tiling.columns} tiles, but "
+            f"its {len(images)} images of {width} x {height} pixels cannot be such: import the photos again."
+        )
 
 
 def _open_masks(path: Path, images: Images) -> ArrayFile | None:

@@ -12,6 +12,7 @@ from fomoad.data.image_file import MAX_PIXELS, fit, pixels, read_image, read_mas
 from fomoad.data.image_folder import Entry, list_images
 from fomoad.data.label_names import LabelNames
 from fomoad.data.scaling import DEFAULT_SCALING
+from fomoad.data.tiles import OVERLAP, Tiling
 from fomoad.data.writer import Sample, Written, write_data_directory
 from fomoad.errors import UserError
 from fomoad.progress import log, track, warn
@@ -34,8 +35,12 @@ def run(
     names: LabelNames | None = None,
     group_by: str | None = None,
     max_pixels: int = MAX_PIXELS,
+    tiles: tuple[int, int] | None = None,
+    overlap: float = OVERLAP,
 ) -> Written:
     """Write the images of a folder as a data directory; size is (width, height). See `list_images` for groups.
+
+    `tiles` are rows and columns of images of this size that each photo is cut into, which overlap by a share.
 
     Raises UserError for a folder of unknown layout, an image that cannot be read (unless `skip_broken`), one file
     that lies among good parts and among defects, and a directory that cannot be written.
@@ -46,6 +51,8 @@ def run(
         raise UserError(f"Images of {size[0]} x {size[1]} pixels are too large: no side may be above {MAX_SIDE}.")
     if not 0 <= test_share < 1:
         raise UserError(f"The share for testing is {test_share}: give a number from 0 to below 1.")
+    tiling = None if tiles is None else Tiling.of(*tiles, overlap, (size[1], size[0]))
+    photo_size = size if tiling is None else _photo_size(tiling, size)
     listing = list_images(folder, test_share, names or LabelNames(), group_by)
     _report(f"Passing over {len(listing.passed_over)} files that are not images by their names", listing.passed_over)
     _report(f"Taking {len(listing.masks_beside)} files for masks of the photos beside them", listing.masks_beside)
@@ -53,7 +60,7 @@ def run(
         f"Warning: {len(listing.unused)} images are not used, for their folders belong to neither training nor testing",
         listing.unused,
     )
-    reader = _Reader(folder, size, resize, channels, skip_broken, max_pixels)
+    reader = _Reader(folder, photo_size, resize, channels, skip_broken, max_pixels)
     thumbnails: list[groups.Thumbnail] = []
     written = write_data_directory(
         data_directory,
@@ -62,6 +69,7 @@ def run(
         scaling,
         resize,
         names,
+        tiling,
     )
     _report(f"Left out {len(reader.copies)} exact copies of other images", reader.copies)
     _report(f"Skipped {len(reader.broken)} broken images", reader.broken)
@@ -70,6 +78,11 @@ def run(
         f"Wrote {written.train} images for training and {written.test} for testing{anomalies} "
         f"to {data_directory}" + (", with masks" if written.masks else "")
     )
+    if tiling:
+        log(
+            f"Each is {tiling.rows} x {tiling.columns} tiles of {size[0]} x {size[1]} pixels, cut out of "
+            f"{photo_size[0]} x {photo_size[1]}"
+        )
     if group_by is None:
         _hint([entry.path.relative_to(folder).as_posix() for entry in listing.train], thumbnails)
     else:
@@ -92,6 +105,17 @@ def _hint(names: list[str], thumbnails: list[groups.Thumbnail]) -> None:
     for hint in (groups.names_hint(names), groups.near_identical_hint(thumbnails)):
         if hint:
             log(f"Hint: {hint}")
+
+
+def _photo_size(tiling: Tiling, size: tuple[int, int]) -> tuple[int, int]:
+    """Width and height of the photo that tiles of this size are cut out of. Raises UserError where it is too large."""
+    height, width = tiling.photo_shape(size[1], size[0])
+    if width * height > MAX_PIXELS:
+        raise UserError(
+            f"{tiling.rows} x {tiling.columns} tiles of {size[0]} x {size[1]} pixels make a photo of {width} x "
+            f"{height}: at most {MAX_PIXELS:,} pixels are taken, so give fewer tiles or a smaller --size."
+        )
+    return width, height
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from fomoad.data import scaling
 from fomoad.data.image_file import RESIZE_MODES
+from fomoad.data.tiles import Tiling
 from fomoad.errors import UserError
 
 MAX_JSON_BYTES: Final = 256 * 2**20
@@ -23,6 +24,8 @@ class Info:
     """How the images are scaled, where the writer of the data directory says it."""
     resize: str | None = None
     """How photos were brought to the images' size (one of `RESIZE_MODES`), where the writer says it."""
+    tiling: Tiling | None = None
+    """How photos were cut into tiles, which are the images then; None where each image is a photo."""
 
 
 def read_info(path: Path | None, directory: Path) -> Info:
@@ -45,6 +48,7 @@ def read_info(path: Path | None, directory: Path) -> Info:
         _input_shape(content),
         _known(content.get("imageInputScaling"), scaling.SCALINGS),
         _known(content.get("imageResize"), RESIZE_MODES),
+        _tiling(content, path),
     )
 
 
@@ -69,6 +73,17 @@ def read_json(path: Path, make_object: Callable[[list[tuple[str, Any]]], Any] = 
 def _known(value: Any, choices: tuple[str, ...]) -> str | None:
     """The value if it is one of the choices: keys of other writers may mean something else."""
     return value if isinstance(value, str) and value in choices else None
+
+
+def _tiling(content: dict[str, Any], path: Path) -> Tiling | None:
+    if content.get("imageTiles") is None:
+        return None
+    try:
+        return Tiling.read(content["imageTiles"])
+    except (TypeError, KeyError, ValueError) as error:
+        raise UserError(
+            f"In the info file {path}, 'imageTiles' does not say how photos were cut: import them again."
+        ) from error
 
 
 def _input_shape(content: dict[str, Any]) -> tuple[int, ...] | None:

@@ -8,7 +8,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -19,6 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 from fomoad import locking, signals
 from fomoad.data.label_names import ANOMALY, LABELS_FILE, NORMAL, LabelNames
 from fomoad.data.scaling import from_pixels
+from fomoad.data.tiles import Tiling
 from fomoad.errors import UserError
 from fomoad.progress import warn
 
@@ -61,7 +62,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Written:
-    """What a data directory now holds."""
+    """What a data directory now holds, in photos."""
 
     train: int
     test: int
@@ -79,6 +80,7 @@ def write_data_directory(
     scaling: str,
     resize: str | None = None,
     label_names: LabelNames | None = None,
+    tiling: Tiling | None = None,
 ) -> Written:
     """Write the samples, one in memory at a time, as a data directory that replaces one of the same name.
 
@@ -87,6 +89,7 @@ def write_data_directory(
     normal.
     `resize` is how photos were brought to this shape (one of RESIZE_MODES); prediction then does the same.
     `label_names` are kept with the data, and with them that every kind of defect means an anomaly.
+    With a `tiling`, the samples are photos, and the images are their tiles; each has its photo's id and label.
 
     Raises UserError where the directory cannot be written or there is no training image.
     """
@@ -95,12 +98,12 @@ def write_data_directory(
         first = next(samples, None)
         if first is None:
             raise UserError(f"There is no training image to write to '{directory}': give at least one.")
-        shape = first.pixels.shape
+        cut = _Cut.of(tiling, first.pixels.shape)
         ids = _SampleIds()
-        train_rows = _write_split(beside, "train", chain([first], samples), shape, scaling, ids)
-        with _row_file(beside / MASKS_FILE, shape[:2], np.uint8) as append_mask:
-            with_masks = _passing_masks(test, append_mask, shape[:2])
-            test_rows = _write_split(beside, "test", with_masks, shape, scaling, ids)
+        train_rows = _write_split(beside, "train", chain([first], samples), cut, scaling, ids)
+        with _row_file(beside / MASKS_FILE, cut.shape[:2], np.uint8) as append_mask:
+            with_masks = _passing_masks(test, append_mask, cut)
+            test_rows = _write_split(beside, "test", with_masks, cut, scaling, ids)
         _write_json(beside / SAMPLE_IDS_FILE, {"train": train_rows.ids, "validation": test_rows.ids})
         _write_json(beside / FILE_NAMES_FILE, {"train": train_rows.names, "validation": test_rows.names})
         sizes = {"train": train_rows.photo_sizes, "validation": test_rows.photo_sizes}
@@ -108,7 +111,7 @@ def write_data_directory(
         classes = _classes([*train_rows.labels, *test_rows.labels])
         for split, rows in (("train", train_rows), ("test", test_rows)):
             _write_labels(beside / f"Y_split_{split}.npy", rows, classes)
-        info = _info(shape, len(train_rows.ids), len(test_rows.ids), scaling, resize)
+        info = _info(cut, len(train_rows.ids), len(test_rows.ids), scaling, resize)
         _write_json(beside / INFO_FILE, info | {"classes": classes})
         kinds = LabelNames(anomaly=[name for name in classes if name not in CLASSES])
         names = (label_names or LabelNames()).over(kinds)
@@ -119,7 +122,36 @@ def write_data_directory(
             (beside / MASKS_FILE).unlink()
     train_ids = set(train_rows.ids)
     shared = train_ids & set(test_rows.ids)
-    return Written(len(train_rows.ids), len(test_rows.ids), masks, len(train_ids), len(shared))
+    train_photos, test_photos = (len(rows.ids) // cut.count for rows in (train_rows, test_rows))
+    return Written(train_photos, test_photos, masks, len(train_ids), len(shared))
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """How photos of the shape `photo` become images of `shape`, `count` of each."""
+
+    tiling: Tiling | None
+    photo: tuple[int, ...]
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, tiling: Tiling | None, photo: tuple[int, ...]) -> "_Cut":
+        if tiling is None:
+            return cls(None, photo, photo)
+        tile = photo[0] - (tiling.rows - 1) * tiling.down, photo[1] - (tiling.columns - 1) * tiling.across
+        return cls(tiling, photo, (*tile, *photo[2:]))
+
+    @property
+    def count(self) -> int:
+        return 1 if self.tiling is None else self.tiling.count
+
+    def tiles(self, photo: NDArray[Any]) -> Iterator[NDArray[Any]]:
+        """The images of a photo, or the masks of its mask."""
+        if self.tiling is None:
+            return iter([photo])
+        if photo.shape[:2] != self.photo[:2]:
+            raise ValueError(f"A photo has shape {photo.shape} instead of {self.photo}.")
+        return self.tiling.cut(photo, self.shape[0], self.shape[1])
 
 
 @dataclass
@@ -154,20 +186,21 @@ def _write_split(
     directory: Path,
     split: str,
     samples: Iterable[Sample],
-    shape: tuple[int, ...],
+    cut: _Cut,
     scaling: str,
     ids: "_SampleIds",
 ) -> _Rows:
     """Write X_split_*.npy."""
     rows = _Rows()
-    with _row_file(directory / f"X_split_{split}.npy", shape, np.float32) as append_image:
+    with _row_file(directory / f"X_split_{split}.npy", cut.shape, np.float32) as append_image:
         for sample in samples:
             sample_id = ids.of(sample)
-            append_image(from_pixels(sample.pixels, scaling))
-            rows.labels.append(sample.label)
-            rows.ids.append(sample_id)
-            rows.names.append(sample.file_name)
-            rows.photo_sizes.append("x".join(map(str, sample.photo_size or (shape[1], shape[0]))))
+            for tile in cut.tiles(sample.pixels):
+                append_image(from_pixels(tile, scaling))
+                rows.labels.append(sample.label)
+                rows.ids.append(sample_id)
+                rows.names.append(sample.file_name)
+                rows.photo_sizes.append("x".join(map(str, sample.photo_size or (cut.photo[1], cut.photo[0]))))
             if sample.is_anomaly and sample.mask is None:
                 rows.anomalies_without_mask.append(sample.file_name)
             rows.anomalies_with_mask += sample.is_anomaly and sample.mask is not None
@@ -187,11 +220,12 @@ def _write_labels(path: Path, rows: _Rows, classes: list[str]) -> None:
 
 
 def _passing_masks(
-    samples: Iterable[Sample], append_mask: Callable[[NDArray[Any]], None], shape: tuple[int, ...]
+    samples: Iterable[Sample], append_mask: Callable[[NDArray[Any]], None], cut: _Cut
 ) -> Iterator[Sample]:
-    """Yield the samples, writing each one's mask on its way: zeros (height, width) where it has none."""
+    """Yield the samples, writing each one's mask on its way: zeros where it has none."""
     for sample in samples:
-        append_mask(np.zeros(shape, np.uint8) if sample.mask is None else sample.mask)
+        for tile in cut.tiles(np.zeros(cut.photo[:2], np.uint8) if sample.mask is None else sample.mask):
+            append_mask(tile)
         yield sample
 
 
@@ -272,15 +306,16 @@ def _move(beside: Path, directory: Path) -> None:
         (directory / name).unlink(missing_ok=True)
 
 
-def _info(shape: tuple[int, ...], train: int, test: int, scaling: str, resize: str | None) -> dict[str, Any]:
-    """Return the content of the info file: Edge Impulse's keys, and two of our own that begin with `image`."""
+def _info(cut: _Cut, train: int, test: int, scaling: str, resize: str | None) -> dict[str, Any]:
+    """Return the content of the info file: Edge Impulse's keys, and some of our own that begin with `image`."""
     return {
         "mode": "visual-anomaly",
-        "inputShapeString": str(shape),
+        "inputShapeString": str(cut.shape),
         "yType": "npy",
         "trainTestSplit": test / (train + test),
         "imageInputScaling": scaling,
         "imageResize": resize,
+        "imageTiles": cut.tiling and asdict(cut.tiling),
         "convertInt8": True,
         "profileInt8": True,
         "maxTrainingTimeSeconds": None,

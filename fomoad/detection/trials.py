@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fomoad.data import scaling
 from fomoad.data.dataset import Images
 from fomoad.data.pixel_images import StoredPixels
+from fomoad.data.tiles import Tiling
 from fomoad.defects import KINDS, Defect, made_set
 from fomoad.progress import track
 
@@ -38,6 +39,10 @@ class Trials:
     defects: list["Trial"]
     scores: dict[str, Array]
 
+    def on_photos(self, tiling: Tiling | None) -> list["Trial"]:
+        """The defects where they lie on photos, whose numbers then stand for the rows of their tiles."""
+        return self.defects if tiling is None else [each.on_photo(tiling) for each in self.defects]
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -48,6 +53,11 @@ class Trial:
     size: float
     middle: tuple[float, float]
     image: int
+
+    def on_photo(self, tiling: Tiling) -> "Trial":
+        """The same defect where it lies on the photo that its image is a tile of."""
+        top, left = list(tiling.corners())[self.image % tiling.count]
+        return replace(self, middle=(self.middle[0] + top, self.middle[1] + left), image=self.image // tiling.count)
 
 
 def run(images: Images, rows: NDArray[np.int64], seed: int, scorers: Mapping[str, Score]) -> Trials:

@@ -70,7 +70,7 @@ def gather(model: Path) -> Facts:
 
     Raises UserError where the model has no metadata beside it, is not the int8 one, or TFLite Micro cannot run it.
     """
-    detector = load_detector(model, None, None, None)
+    detector = load_detector(model, None, None, None).of_a_tile()
     specs = (detector.model.input, detector.model.output)
     if model.suffix.lower() != ".tflite" or any(spec.dtype != "int8" for spec in specs):
         raise UserError(f"{model} does not take and give int8: give model_quantized_int8_io.tflite.")

@@ -47,8 +47,13 @@ def run(
         split = dataset.open_split(data_directory, "test", image_scaling, read_info(None, data_directory))
         if split.images is None:
             raise UserError(f"{data_directory} has no test images: calibration needs good and defective ones.")
+        if split.tiling != metadata.input.tiles:
+            raise UserError(
+                f"{models} was trained on photos that were cut otherwise than in {data_directory}: import anew."
+            )
         names = (label_names or LabelNames()).over(kept_label_names(data_directory))
-        labelled = _labelled(anomalous_flags(split.labels, names), split.ids)
+        photos = split.photos()
+        labelled = _labelled(anomalous_flags(photos.labels, names), photos.ids)
         objectives.check_enough(labelled.anomalous, objective)
         if not objectives.can_cross_validate(labelled.anomalous, labelled.ids):
             raise UserError(
@@ -57,8 +62,9 @@ def run(
         chosen = {}
         for dtype, file in _scored_files(metadata).items():
             log(f"Scoring with {file}")
-            grids = score_images(load_model(models / file), split.images)
-            scores = grids.max(axis=(1, 2)).astype(np.float64)[labelled.rows]
+            found = score_images(load_model(models / file), split.images).max(axis=(1, 2))
+            found = split.tiling.highest(found) if split.tiling else found
+            scores = found.astype(np.float64)[labelled.rows]
             chosen[dtype] = calibrate(
                 metadata.models[file].threshold, scores, labelled, objective, _step(metadata, file)
             )

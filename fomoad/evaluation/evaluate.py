@@ -14,15 +14,17 @@ from fomoad.data import dataset, scaling
 from fomoad.data.dataset import Images, Split, SplitName
 from fomoad.data.info_file import Info, read_info, read_json
 from fomoad.data.label_names import NORMAL, LabelNames, anomalous_flags, kept_label_names
-from fomoad.data.npy_file import ArrayFile
+from fomoad.data.npy_file import Rows
+from fomoad.data.tiles import Tiling
 from fomoad.detection import summary
 from fomoad.errors import UserError
 from fomoad.evaluation import made_defects
 from fomoad.evaluation.kinds import by_kind
 from fomoad.evaluation.report import Picture, pictures, render
-from fomoad.evaluation.results import Decision, ModelSummary, Results, Samples, evaluate
+from fomoad.evaluation.results import Decision, ModelSummary, PhotoSize, Results, Samples, evaluate
 from fomoad.export import output_directory
 from fomoad.export.output_directory import METADATA_FILE
+from fomoad.geometry import CellGeometry
 from fomoad.inference.model import GridModel, load_model
 from fomoad.inference.predict import usable_threshold
 from fomoad.metadata import AnomalyMetadata, Grid, InputInfo, Threshold
@@ -60,23 +62,27 @@ def run(
         image_scaling = image_scaling or (metadata.input.scaling if metadata else TrainSettings().image_input_scaling)
         info = read_info(info_file, data_directory)
         source, split, images = _open_images(data_directory, image_scaling, info)
+        photos = split.photos()
+        _check_tiles(model_path, metadata, split)
         names = (label_names or LabelNames()).over(kept_label_names(data_directory))
         samples = Samples(
-            ids=split.ids,
-            file_names=split.file_names,
-            labels=split.labels,
-            anomalous=anomalous_flags(split.labels, names),
-            masks=None if split.masks is None else _masks(split.masks),
+            ids=photos.ids,
+            file_names=photos.file_names,
+            labels=photos.labels,
+            anomalous=anomalous_flags(photos.labels, names),
+            masks=None if photos.masks is None else _masks(photos.masks),
         )
-        grids = score_images(model, images)
+        described = summarise(model_path, model, metadata, image_scaling, split.tiling)
+        grids = score_photos(model, images, split.tiling, described.grid.geometry(*described.size))
         with step("Computing the figures"):
-            results = evaluate(summarise(model_path, model, metadata, image_scaling), decision, grids, samples)
-        results = _with_defects(results, model, images, source, metadata)
-        results = results.model_copy(update={"kinds": by_kind(results.images)})
-        if split.masks is not None:
-            real = made_defects.real_defects(results, _masks(split.masks))
+            results = evaluate(described, decision, grids, samples)
+        results = _with_defects(results, model, split, source, metadata)
+        curve = metadata.learning_curve if metadata else None
+        results = results.model_copy(update={"kinds": by_kind(results.images), "learning_curve": curve})
+        if photos.masks is not None:
+            real = made_defects.real_defects(results, _masks(photos.masks))
             results = results.model_copy(update={"real_defects": real})
-        shown = [_picture(images, split, row) for row in track(range(len(images)), "Drawing", len(images))]
+        shown = [_picture(photos, row) for row in track(range(len(photos)), "Drawing", len(photos))]
         page = render(results, shown).encode()
         output_directory.publish(
             report_directory, {RESULTS_FILE: results.model_dump_json().encode() + b"\n", REPORT_FILE: page}
@@ -133,19 +139,30 @@ def decide(model_path: Path, metadata: AnomalyMetadata | None, threshold: float 
     return Decision(trained.suggested, "metadata", trained)
 
 
-def summarise(model_path: Path, model: GridModel, metadata: AnomalyMetadata | None, image_scaling: str) -> ModelSummary:
-    """What the results say of the model."""
+def summarise(
+    model_path: Path,
+    model: GridModel,
+    metadata: AnomalyMetadata | None,
+    image_scaling: str,
+    tiling: Tiling | None = None,
+) -> ModelSummary:
+    """What the results say of the model; its grid is that of a whole photo."""
     _, height, width, channels = model.input.shape
     _, rows, columns = model.output.shape
     grid = Grid(rows=rows, columns=columns, cells=metadata.grid.cells if metadata else None)
+    cells, photo = grid.geometry(height, width), None
+    if tiling:
+        cells = tiling.cells(cells)
+        photo = PhotoSize(**dict(zip(("height", "width"), tiling.photo_shape(height, width), strict=True)))
     return ModelSummary(
         file=model_path.name,
         format=model.format,
         sha256=digest(model_path),
         bytes=model_path.stat().st_size,
         input_type=model.input.dtype,
-        input=InputInfo(height=height, width=width, channels=channels, scaling=image_scaling),
-        grid=grid.model_copy(update={"cells": grid.geometry(height, width)}),
+        input=InputInfo(height=height, width=width, channels=channels, scaling=image_scaling, tiles=tiling),
+        grid=Grid(rows=cells.shape[0], columns=cells.shape[1], cells=cells),
+        photo=photo,
         scoring_function=metadata.scoring_function if metadata else None,
         backbone=metadata.backbone if metadata else None,
         settings=metadata.settings if metadata else None,
@@ -175,16 +192,28 @@ def _open_images(directory: Path, image_scaling: str, info: Info) -> tuple[Split
 
 
 def _with_defects(
-    results: Results, model: GridModel, images: Images, source: SplitName, metadata: AnomalyMetadata | None
+    results: Results, model: GridModel, split: Split, source: SplitName, metadata: AnomalyMetadata | None
 ) -> Results:
     """The results with what made defects say: measured here on test images that are all good, else by the training."""
     if source == "test" and all(image.anomalous is False for image in results.images):
-        detection = made_defects.measure(model, images, results)
+        detection = made_defects.measure(model, split, results)
     else:
         detection = None
     files = metadata.models.values() if metadata else ()
     trained = next((file.detection for file in files if file.sha256 == results.model.sha256), None)
     return results.model_copy(update={"detection": detection or trained})
+
+
+def score_photos(model: GridModel, images: Images, tiling: Tiling | None, cells: CellGeometry) -> NDArray[np.float32]:
+    """The grids of whole photos, (N, rows, columns), which tiles' are joined to. See `score_images`."""
+    grids = score_images(model, images)
+    return tiling.join_all(grids, cells) if tiling else grids
+
+
+def _check_tiles(model_path: Path, metadata: AnomalyMetadata | None, split: Split) -> None:
+    """Warn where a model's thresholds are for photos that are cut otherwise than the data."""
+    if metadata and metadata.input.tiles != split.tiling:
+        warn(f"{model_path} was trained on photos that were cut otherwise: its thresholds are not for these.")
 
 
 def score_images(model: GridModel, images: Images) -> NDArray[np.float32]:
@@ -199,21 +228,23 @@ def score_images(model: GridModel, images: Images) -> NDArray[np.float32]:
     return grids
 
 
-def _masks(masks: ArrayFile) -> Iterator[NDArray[np.bool_]]:
+def _masks(masks: Rows) -> Iterator[NDArray[np.bool_]]:
     """One mask at a time, (height, width), True where the defect is."""
     for row in range(len(masks)):
         yield _mask(masks, row)
 
 
-def _mask(masks: ArrayFile, row: int) -> NDArray[np.bool_]:
+def _mask(masks: Rows, row: int) -> NDArray[np.bool_]:
     inside: NDArray[np.bool_] = masks.rows(slice(row, row + 1))[0] > MASK_MIDDLE
     return inside
 
 
-def _picture(images: Images, split: Split, row: int) -> Picture:
+def _picture(photos: Split, row: int) -> Picture:
+    images = photos.images
+    assert images is not None
     pixels = scaling.to_pixels(images.rows(slice(row, row + 1))[0], images.scaling)
-    mask = None if split.masks is None else _mask(split.masks, row)
-    return pictures.picture(pixels, mask, split.proportions(row))
+    mask = None if photos.masks is None else _mask(photos.masks, row)
+    return pictures.picture(pixels, mask, photos.proportions(row), pictures.longest_side(len(photos)))
 
 
 def digest(path: Path) -> str:

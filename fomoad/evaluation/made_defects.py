@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from fomoad.data.dataset import Images
+from fomoad.data.dataset import Split
 from fomoad.defects import extent
 from fomoad.detection import summary, trials
 from fomoad.evaluation.results import RealDefects, Results
@@ -21,9 +21,10 @@ NEIGHBOURS: Final = np.ones((3, 3), int)
 """Diagonal neighbours belong to one region."""
 
 
-def measure(model: GridModel, images: Images, results: Results) -> Detection | None:
+def measure(model: GridModel, split: Split, results: Results) -> Detection | None:
     """Make defects on test images that are all good, and see which the model finds; None where they are few."""
-    if len(images) < MIN_IMAGES:
+    images = split.images
+    if images is None or len(results.images) < MIN_IMAGES:
         return None
 
     def score(inputs: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -34,7 +35,7 @@ def measure(model: GridModel, images: Images, results: Results) -> Detection | N
     made = trials.run(images, np.arange(len(images)), SEED, {"model": score})
     good = np.array([image.score for image in results.images], np.float32)
     side = min(images.shape[:2])
-    return summary.describe(made.defects, made.scores["model"], good, results.threshold, side, "test")
+    return summary.describe(made.on_photos(split.tiling), made.scores["model"], good, results.threshold, side, "test")
 
 
 def real_defects(results: Results, masks: Iterable[NDArray[np.bool_]]) -> RealDefects | None:

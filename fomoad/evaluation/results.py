@@ -18,6 +18,7 @@ from fomoad.metadata import (
     Grid,
     InputInfo,
     Interval,
+    LearningCurve,
     Record,
     Threshold,
     Tuning,
@@ -28,6 +29,13 @@ from fomoad.metrics.pixel_metrics import count_pixels
 SCHEMA_VERSION = 1
 ANOMALY: Final = "anomaly"
 NO_ANOMALY: Final = "no anomaly"
+
+
+class PhotoSize(Record):
+    """Of a photo that is cut into tiles, in pixels."""
+
+    height: int
+    width: int
 
 
 class ModelSummary(Record):
@@ -45,6 +53,15 @@ class ModelSummary(Record):
     settings: dict[str, object] | None = None
     training_images: int | None = None
     tuning: Tuning | None = None
+    photo: PhotoSize | None = Field(
+        None, description="The size that photos are cut into tiles at, which the grid lies on; None where they are not."
+    )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels of what the grid lies on."""
+        image = self.photo or self.input
+        return image.height, image.width
 
 
 class ConfusionCounts(Record):
@@ -87,7 +104,7 @@ class PixelMetrics(Record):
 class ImageResult(Record):
     """One test image."""
 
-    row: int = Field(description="Row in X_split_test.npy, from 0.")
+    row: int = Field(description="Row in X_split_test.npy, from 0; the number of the photo, where photos were cut.")
     id: str
     file_name: str | None
     label: str | None
@@ -141,6 +158,7 @@ class Results(Record):
         default=None, description="Which made defects are found: measured here where no image shows a real one."
     )
     real_defects: RealDefects | None = None
+    learning_curve: LearningCurve | None = Field(default=None, description="What the training says of more photos.")
     kinds: list[KindResult] = Field(default=[], description="By label, the kind that is found worst first.")
 
 
@@ -288,7 +306,7 @@ def _pixel_metrics(
     """Figures per pixel, or the reason why there are none."""
     if samples.masks is None:
         return None, "there are no masks of the defects"
-    counts = count_pixels(grids, samples.masks, model.grid.geometry(model.input.height, model.input.width))
+    counts = count_pixels(grids, samples.masks, model.grid.geometry(*model.size))
     if not counts.regions:
         return None, "the masks mark no defect"
     if not counts.normal.sum():

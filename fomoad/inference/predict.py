@@ -9,7 +9,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from PIL import Image
 from fomoad.data.image_file import MAX_PIXELS, RESIZE_MODES, Fit, fit, pixels, read_image, reduction
 from fomoad.data.info_file import MAX_JSON_BYTES
 from fomoad.data.scaling import DEFAULT_SCALING, SCALINGS, from_pixels
+from fomoad.data.tiles import OVERLAP, Tiling
 from fomoad.errors import UserError
 from fomoad.export.output_directory import METADATA_FILE
 from fomoad.geometry import CellGeometry, evenly
@@ -38,7 +39,10 @@ NO_VOTE: Final = Vote()
 
 @dataclass(frozen=True)
 class Detector:
-    """A model and what to do with an image before it, and with the scores after it."""
+    """A model and what to do with an image before it, and with the scores after it.
+
+    With a `tiling`, an image is cut into tiles of the model's size, and `cells` are those of the joined map.
+    """
 
     model: GridModel
     threshold: float
@@ -46,6 +50,32 @@ class Detector:
     resize: str
     cells: CellGeometry
     vote: Vote = NO_VOTE
+    tiling: Tiling | None = None
+
+    @classmethod
+    def of(
+        cls,
+        model: GridModel,
+        threshold: float,
+        scaling: str,
+        resize: str,
+        cells: CellGeometry,
+        vote: Vote = NO_VOTE,
+        tiling: Tiling | None = None,
+    ) -> "Detector":
+        """A detector of a model whose own map has these cells. Raises UserError where its tiles do not fit together."""
+        _, height, width, _ = model.input.shape
+        if tiling is not None and not tiling.fits(height, width):
+            raise UserError(f"Tiles of {width} x {height} pixels leave gaps in photos that were cut so: train again.")
+        return cls(model, threshold, scaling, resize, tiling.cells(cells) if tiling else cells, vote, tiling)
+
+    def of_a_tile(self) -> "Detector":
+        """The detector of a single tile, which the device is given: a photo is anomalous where any of its tiles is."""
+        if self.tiling is None:
+            return self
+        _, rows, columns = self.model.output.shape
+        axes = replace(self.cells.vertical, count=rows), replace(self.cells.horizontal, count=columns)
+        return replace(self, cells=CellGeometry(*axes), tiling=None)
 
     @property
     def channels(self) -> int:
@@ -61,9 +91,17 @@ class Detector:
     def grid(self, image: Image.Image) -> tuple[NDArray[np.float32], Fit]:
         """Return the score grid (rows, columns) of an image in mode L or RGB, and how it was fitted."""
         _, height, width, _ = self.model.input.shape
-        geometry = fit(image.size, (width, height), self.resize)
+        shape = self.tiling.photo_shape(height, width) if self.tiling else (height, width)
+        geometry = fit(image.size, shape[::-1], self.resize)
         fitted = pixels(geometry.apply(image, Image.Resampling.BILINEAR))
-        return self.model.score(from_pixels(fitted, self.scaling)[None])[0], geometry
+        if self.tiling is None:
+            return self._score(fitted), geometry
+        maps = np.stack([self._score(tile) for tile in self.tiling.cut(fitted, height, width)])
+        return self.tiling.join(maps, self.cells), geometry
+
+    def _score(self, fitted: NDArray[np.uint8]) -> NDArray[np.float32]:
+        grid: NDArray[np.float32] = self.model.score(from_pixels(fitted, self.scaling)[None])[0]
+        return grid
 
 
 @dataclass(frozen=True)
@@ -129,8 +167,12 @@ def load_detector(
     scaling: str | None,
     trust: bool = False,
     vote: str | None = None,
+    tiles: tuple[int, int] | None = None,
+    overlap: float = OVERLAP,
 ) -> Detector:
     """Load a model; what is None comes from the metadata beside it, if those know this file. See `load_model`.
+
+    `tiles` are rows and columns of tiles to cut images into, which overlap by a share.
 
     Raises UserError where there is no threshold, or the model or the metadata are damaged.
     """
@@ -151,6 +193,12 @@ def load_detector(
     if not usable_threshold(threshold):
         raise UserError(f"The threshold {threshold:g} cannot be used: give a number that is 0 or more.")
     (_, rows, columns), (_, height, width, _) = model.output.shape, model.input.shape
+    tiling = metadata.tiling if tiles is None else Tiling.of(*tiles, overlap, (height, width))
+    if metadata.threshold is not None and tiling != metadata.tiling:
+        print(
+            f"Warning: {model_path} was trained on photos that were cut otherwise: its threshold is not for these.",
+            file=sys.stderr,
+        )
     cells = metadata.cells
     if cells is None or cells.shape != (rows, columns):
         cells = evenly((rows, columns), (height, width))
@@ -158,7 +206,8 @@ def load_detector(
         voting = Vote.parse(vote) if vote is not None else metadata.vote
     except ValueError as error:
         raise UserError(f"--vote cannot be {vote!r}: {error}.") from error
-    return Detector(model, threshold, scaling or metadata.scaling, resize or metadata.resize, cells, voting)
+    scaling, resize = scaling or metadata.scaling, resize or metadata.resize
+    return Detector.of(model, threshold, scaling, resize, cells, voting, tiling)
 
 
 def usable_threshold(threshold: float) -> bool:
@@ -199,6 +248,7 @@ class _Metadata:
     resize: str = DEFAULT_RESIZE
     cells: CellGeometry | None = None
     vote: Vote = NO_VOTE
+    tiling: Tiling | None = None
 
 
 def _metadata(model_path: Path) -> _Metadata:
@@ -221,13 +271,14 @@ def _metadata(model_path: Path) -> _Metadata:
             raise ValueError(f"a threshold of {threshold}")
         if scaling not in SCALINGS:
             raise ValueError(f"a scaling of {scaling}")
-        cells = content.get("grid", {}).get("cells")
+        cells, tiles = content.get("grid", {}).get("cells"), content["input"].get("tiles")
         return _Metadata(
             threshold,
             scaling,
             resize if resize in RESIZE_MODES else DEFAULT_RESIZE,
             CellGeometry.read(cells) if cells else None,
             Vote.parse(content.get("vote", "1/1")),
+            Tiling.read(tiles) if tiles else None,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path} is not the metadata of a training ({error!r}): train again.") from error

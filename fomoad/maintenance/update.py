@@ -88,6 +88,8 @@ def run(models: Path, good: Path, out_directory: Path, defects: Path | None = No
         raise UserError(f"--out-directory {out_directory} is the model to update: give another, it stays as it is.")
     output_directory.check_temporary_folder()
     before = Before.read(models)
+    if before.metadata.input.tiles:
+        raise UserError(f"{models} was trained on tiles of photos, which no update takes: train with the new ones too.")
     photos = reviewed.read(good, before.metadata.input)
     known = None if defects is None else reviewed.read(defects, before.metadata.input)
     with output_directory.reserve(out_directory):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fomoad.data import dataset, import_images, label_names, scaling
 from fomoad.data.info_file import read_info
-from fomoad.data.npy_file import ArrayFile
+from fomoad.data.npy_file import Rows
 from fomoad.data.pixel_images import StoredPixels
 from fomoad.defects.make import made_set
 from fomoad.errors import UserError
@@ -85,6 +85,8 @@ def open_parts(directory: Path, image_scaling: str, seed: int, work: Path) -> Pa
     Raises UserError where there are too few photos.
     """
     info = read_info(None, directory)
+    if info.tiling:
+        raise UserError(f"{directory} holds tiles of photos, which a search does not take: import whole photos.")
     train = dataset.open_split(directory, "train", image_scaling, info)
     test = dataset.open_split(directory, "test", image_scaling, info)
     if train.images is None or len(train) < 10:
@@ -148,7 +150,7 @@ def _labelled(split: dataset.Split, flags: NDArray[np.object_], rows: NDArray[np
     return Part(split.images.rows(rows), flags[rows].astype(bool), masks)
 
 
-def _masks(masks: ArrayFile, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _masks(masks: Rows, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     inside: NDArray[np.bool_] = masks.rows(rows) > 127
     return inside
 

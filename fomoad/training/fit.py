@@ -1,12 +1,13 @@
 """The contract of fitting a scoring function to training images, and to what int8 kernels make of them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fomoad.data.tiles import Tiling
 from fomoad.features.store import FeatureSource
 from fomoad.scorers.scorer import Scorer
 
@@ -22,7 +23,8 @@ that never saw those images."""
 class Scored:
     """A scorer, and the scores (N,) of its training images by scorers that never saw the image's sample.
 
-    `samples` (N,) number the samples that the images show. Model files are made of it.
+    `samples` (N,) number the samples that the images show. Model files are made of it. Of images that are tiles, N are
+    the photos (see `by_photo`).
     """
 
     scorer: Scorer
@@ -43,6 +45,17 @@ class Fit(Scored):
 
 
 F = TypeVar("F", bound=Fit)
+
+
+def by_photo(fit: F, tiling: Tiling | None) -> F:
+    """The fit whose held-out scores are those of photos, where the images are tiles of them.
+
+    Thresholds, and what they promise, are then about photos. `score_unseen` still takes the numbers of tiles.
+    """
+    if tiling is None:
+        return fit
+    held_out_scores = tiling.highest(fit.held_out_scores)
+    return replace(fit, held_out_scores=held_out_scores, samples=fit.samples[:: tiling.count])
 
 
 class Fitter(Protocol[F]):

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fomoad.data.dataset import Images
+from fomoad.data.dataset import Split
 from fomoad.detection import summary, trials
 from fomoad.detection.trials import Score
 from fomoad.features.store import Extract
@@ -36,14 +36,16 @@ class Tested:
         return self.model.output_transform(self.fit.score_unseen(self.extract(inputs), rows))
 
 
-def record_detection(images: Images, tested: dict[str, Tested], rate: float, seed: int) -> None:
+def record_detection(split: Split, tested: dict[str, Tested], rate: float, seed: int) -> None:
     """Make defects on training images, score them by every file, and write what is found into the files' records.
 
     The files' thresholds are then recommended by it, as far as they keep the rate of false alarms.
 
-    Images are scored by scorers that were fitted without them, as for thresholds.
+    Images are scored by scorers that were fitted without them, as for thresholds. Of a photo that is cut into tiles,
+    the defect is on one of them, and found if that tile's score reaches the photo's threshold.
     """
-    if len(images) < MIN_IMAGES:
+    images = split.images
+    if images is None or len(split.photos()) < MIN_IMAGES:
         log(f"Made defects take {MIN_IMAGES} training images or more: how small a defect is found stays unknown.")
         return
     random = np.random.default_rng(seed)
@@ -54,7 +56,7 @@ def record_detection(images: Images, tested: dict[str, Tested], rate: float, see
         good = each.model.output_transform(each.fit.held_out_scores)
         threshold = each.model.record.threshold.suggested
         side = min(images.shape[:2])
-        found = summary.describe(made.defects, made.scores[name], good, threshold, side, "train")
+        found = summary.describe(made.on_photos(split.tiling), made.scores[name], good, threshold, side, "train")
         each.model.record.detection = found
         each.model.record.threshold = with_made_defects(each.model.record.threshold, made.scores[name], rate)
         log(f"{name}: {summary.sentence(found)}")

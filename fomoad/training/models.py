@@ -27,6 +27,7 @@ from fomoad.metadata import (
     BackboneInfo,
     Grid,
     InputInfo,
+    LearningCurve,
     ModelFile,
     Suspect,
     Tuning,
@@ -34,8 +35,8 @@ from fomoad.metadata import (
 from fomoad.parameters import Parameters
 from fomoad.progress import step, warn
 from fomoad.settings import TrainSettings
-from fomoad.training import defect_cells, fitters, recipes, state, suspects, threshold_summary
-from fomoad.training.fit import Fit
+from fomoad.training import defect_cells, fitters, learning_curve, recipes, state, suspects, threshold_summary
+from fomoad.training.fit import Fit, by_photo
 from fomoad.training.int8 import convert_int8, round_network
 from fomoad.training.made_defects import Tested, record_detection
 from fomoad.training.model_files import convert_float, measure
@@ -66,14 +67,23 @@ def train_models(
     models = convert_float(settings, data.images.shape, features, fitted.fit) | {tflite.INT8_FILE: fitted.int8.model}
     float_file = Tested(models[tflite.FLOAT_FILE], fitted.fit, fitted.extract)
     tested = {tflite.FLOAT_FILE: float_file, tflite.INT8_FILE: fitted.int8}
-    record_detection(data.images, tested, settings.false_positive_rate, settings.seed)
+    curve = learning_curve.measure(
+        data.split,
+        fitted.extract,
+        fitters.fitter(settings),
+        settings.false_positive_rate,
+        settings.seed,
+        settings.memory_limit * 2**20,
+        work_directory,
+    )
+    record_detection(data.split, tested, settings.false_positive_rate, settings.seed)
     for model in models.values():
         if model.record.output.dtype == "float32":
             model.record.threshold = float_file.model.record.threshold
     for name, each in tested.items():
         threshold_summary.show(name, each.model.record.threshold)
     records = {name: model.record for name, model in models.items()}
-    metadata = _metadata(parameters, settings, data, features, fitted.fit, records, suspected)
+    metadata = _metadata(parameters, settings, data, features, fitted.fit, records, suspected, curve)
     metadata.tuning = tuning
     contents = {name: model.content for name, model in models.items()}
     if keep_state:
@@ -119,15 +129,16 @@ def fit_float(
     fitter = fitters.fitter(settings)
     with step("Compiling the backbone"):
         source = FeatureSource(data.images, extractor(features), memory_limit, work_directory)
-    fit = fitter.fit(source, data.split.ids)
+    tiling = data.split.tiling
+    fit = by_photo(fitter.fit(source, data.split.ids), tiling)
     share = settings.contaminated_share()
     suspected = suspects.name(fit.held_out_scores, share, data.split)
     gone = suspects.left_out(fit.held_out_scores, share)
     if not len(gone):
         return data, FloatFit(fit, source), suspected
-    data = data.without(gone)
+    data = data.without(tiling.rows_of(gone) if tiling else gone)
     source = FeatureSource(data.images, source.extract, memory_limit, work_directory)
-    return data, FloatFit(fitter.fit(source, data.split.ids), source), suspected
+    return data, FloatFit(by_photo(fitter.fit(source, data.split.ids), tiling), source), suspected
 
 
 def fit_within_limits(
@@ -144,7 +155,7 @@ def fit_within_limits(
     with step("Converting the backbone to int8"):
         int8_source = FeatureSource(images, extractor(rounded, ranges), memory_limit, work_directory)
     while True:
-        int8_fit = fitter.refit(int8_source, split.ids, fit)
+        int8_fit = by_photo(fitter.refit(int8_source, split.ids, fit), split.tiling)
         model = convert_int8(settings, rounded, ranges, images.shape, fit, int8_fit)
         with step(f"Measuring what {tflite.INT8_FILE} asks of a device"):
             model.record.profile = measure(tflite.INT8_FILE, model.content)
@@ -158,7 +169,7 @@ def fit_within_limits(
                 f"{settings.max_flash}, and a smaller scoring function would not do: use a narrower backbone or, for "
                 "the mixture, a lower --capacity."
             )
-        fit = smaller
+        fit = by_photo(smaller, split.tiling)
 
 
 def excess_bytes(settings: TrainSettings, measured: Profile) -> int:
@@ -203,6 +214,7 @@ def _metadata(
     fit: Fit,
     models: dict[str, ModelFile],
     suspected: list[Suspect],
+    curve: LearningCurve | None,
 ) -> AnomalyMetadata:
     """The written record; `settings` are the parameters' with what was found for those that are auto."""
     thresholds = models[tflite.FLOAT_FILE].threshold
@@ -228,11 +240,13 @@ def _metadata(
             channels=channels,
             scaling=settings.image_input_scaling,
             resize=data.split.resize,
+            tiles=data.split.tiling,
         ),
         grid=Grid(rows=cells.vertical.count, columns=cells.horizontal.count, cells=cells),
         vote=settings.vote,
-        training_images=len(data.images),
+        training_images=len(data.split.photos()),
         suspects=suspected,
+        learning_curve=curve,
         versions={"fomoad": fomoad.__version__} | versions,
         models=models,
     )

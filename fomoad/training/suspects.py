@@ -67,11 +67,12 @@ def named(held_out_scores: Array, contamination: float | None) -> NDArray[np.int
 def name(held_out_scores: Array, contamination: float | None, split: Split) -> list[Suspect]:
     """The images to look at, also in the log: with a warning where some are left out."""
     gone = set(left_out(held_out_scores, contamination).tolist())
+    photos = split.photos()
     suspected = [
         Suspect(
             row=row,
-            id=split.ids[row],
-            file_name=split.file_names[row],
+            id=photos.ids[row],
+            file_name=photos.file_names[row],
             score=float(held_out_scores[row]),
             left_out=row in gone,
         )
@@ -79,7 +80,7 @@ def name(held_out_scores: Array, contamination: float | None, split: Split) -> l
     ]
     if gone:
         warn(
-            f"{len(gone)} of {len(split)} training images look like defects and are left out: "
+            f"{len(gone)} of {len(photos)} training images look like defects and are left out: "
             f"{_names([each for each in suspected if each.left_out])}. Look at them; --contamination 0 keeps all."
         )
     else:

@@ -86,6 +86,8 @@ def check(settings: TrainSettings, split: Split, where: str, names: LabelNames) 
         warn(alike)
     height, width, channels = images.shape
     log(f"{len(images)} training images of {width} x {height} pixels, {channels} channel(s)")
+    if split.tiling:
+        log(f"They are {split.tiling.rows} x {split.tiling.columns} tiles of {len(split.photos())} photos.")
     if height != width:
         reads = "past the end of" if width > height else "only a part of"
         warn(

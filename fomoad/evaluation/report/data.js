@@ -32,7 +32,7 @@ const pictures = JSON.parse(take("pictures"));
 const grids = floats(take("grids"));
 const images = results.images;
 const { rows, columns, cells: geometry } = results.model.grid;
-const { height, width } = results.model.input;
+const { height, width } = results.model.photo ?? results.model.input;
 
 /** Where a cell is drawn, in shares of the picture: half way to its neighbours, and within the picture. */
 function tileOf(r, c) {
