@@ -20,6 +20,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="folder for features that are too many for the memory (default: that of temporary files, if on a disk)",
     )
+    parser.add_argument("--labels", type=Path, help="label map (default: labels.json in the data directory)")
     parser.add_argument(
         "--print-parameters", action="store_true", help="print all parameters as JSON, and do not train"
     )
@@ -32,6 +33,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
     from fomoad import extras, parameters
+    from fomoad.data.label_names import read_label_map
     from fomoad.training.train import train
 
     resolved = parameters.resolve(arguments)
@@ -42,6 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
         if getattr(arguments, name) is None:
             raise UserError(f"The argument --{name.replace('_', '-')} is required; see fomoad train --help.")
     extras.require("train", "fomoad train")
+    names = read_label_map(arguments.labels) if arguments.labels else None
     train(
         resolved,
         arguments.data_directory,
@@ -49,4 +52,5 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.info_file,
         arguments.work_directory,
         keep_state=not arguments.no_state,
+        label_names=names,
     )

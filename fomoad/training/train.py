@@ -34,28 +34,32 @@ def train(
     info_file: Path | None = None,
     work_directory: Path | None = None,
     keep_state: bool = True,
+    label_names: LabelNames | None = None,
 ) -> None:
     """Train on the images of a data directory and write models and metadata to the output directory.
 
     Features that are too many for the memory are stored in the work directory meanwhile. `keep_state` writes what an
-    update starts from and a monitor compares with.
+    update starts from and a monitor compares with. `label_names` outrank those that are kept with the data.
 
     Raises UserError where the data, the settings or the surroundings do not allow it; nothing is written then.
     """
     if work_directory is not None:
         check_work_directory(work_directory)
     with output_directory.reserve(out_directory):
-        data = open_directory(parameters.settings, data_directory, info_file)
+        data = open_directory(parameters.settings, data_directory, info_file, label_names)
         files = fit(parameters, data, work_directory, keep_state)
         output_directory.publish(out_directory, files)
     for name, content in files.items():
         log(f"Wrote {out_directory / name} ({len(content) / 1024:.0f} KiB)")
 
 
-def open_directory(settings: TrainSettings, directory: Path, info_file: Path | None = None) -> TrainingData:
+def open_directory(
+    settings: TrainSettings, directory: Path, info_file: Path | None = None, label_names: LabelNames | None = None
+) -> TrainingData:
     """Open and check the training images of a data directory. Raises UserError as `check` does."""
     split = dataset.open_split(directory, "train", settings.image_input_scaling, read_info(info_file, directory))
-    return check(settings, split, str(directory), kept_label_names(directory))
+    names = (label_names or LabelNames()).over(kept_label_names(directory))
+    return check(settings, split, str(directory), names)
 
 
 def check(settings: TrainSettings, split: Split, where: str, names: LabelNames) -> TrainingData:
@@ -132,7 +136,7 @@ def _refuse_anomalies(split: Split, where: str, names: LabelNames) -> None:
     if alone is not None:
         log(
             f"All training images have the label '{alone}', which is not known to mean good parts: they are taken as "
-            f"good. If they are not, say so in {LABELS_FILE} in the data directory."
+            f"good. If they are not, say so in a label map (--labels FILE, or {LABELS_FILE} in the data directory)."
         )
         return
     flags = anomalous_flags(split.labels, names)
@@ -143,5 +147,5 @@ def _refuse_anomalies(split: Split, where: str, names: LabelNames) -> None:
         raise UserError(
             f"{len(found)} training images in {where} are labelled {labels}, which means defects (sample ids "
             f"{shown}): training takes good parts only, so move them to the test set, correct their labels, or say in "
-            f"{LABELS_FILE} what the labels mean."
+            f"a label map (--labels FILE, or {LABELS_FILE} in the data directory) what the labels mean."
         )

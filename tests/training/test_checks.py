@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fomoad.cli import main
+from fomoad.data.label_names import LabelNames
 from fomoad.data.writer import Sample, write_data_directory
 from fomoad.errors import UserError
 from fomoad.settings import TrainSettings
@@ -68,3 +70,23 @@ def test_labels_that_may_mean_defects_are_refused(
         _check(folder, random_weights)
     (folder / "labels.json").write_text('{"scratch": "good", "dent": "good", "defective": "good"}')
     _check(folder, random_weights)
+
+
+def test_a_label_map_can_be_given_to_a_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = _write(tmp_path / "data", 1, False)
+    _label(folder, ["bracket"] * 11 + ["type b"])
+    labels = tmp_path / "map.json"
+    labels.write_text('{"bracket": "good", "type b": "anomaly"}')
+    arguments = ["train", "--data-directory", str(folder), "--out-directory", str(tmp_path / "out")]
+    assert main([*arguments, "--image-input-scaling=-1..1", "--labels", str(labels)]) == 1
+    assert "1 training images" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    given = LabelNames(normal=["bracket", "type b"])
+    settings = TrainSettings(image_input_scaling="-1..1")
+    (folder / "labels.json").write_text(labels.read_text())
+    assert train.open_directory(settings, folder, label_names=given).split.labels[-1] == "type b"
+    with pytest.raises(UserError, match="labelled type b"):
+        train.open_directory(settings, folder)
+    labels.write_text('{"bracket": "perhaps"}')
+    assert main([*arguments, "--labels", str(labels)]) == 1
+    assert "not a label map" in capsys.readouterr().err
