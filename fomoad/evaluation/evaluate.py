@@ -18,7 +18,7 @@ from fomoad.data.npy_file import Rows
 from fomoad.data.tiles import Tiling
 from fomoad.detection import summary
 from fomoad.errors import UserError
-from fomoad.evaluation import made_defects
+from fomoad.evaluation import made_defects, suspects
 from fomoad.evaluation.kinds import by_kind
 from fomoad.evaluation.report import Picture, pictures, render
 from fomoad.evaluation.results import Decision, ModelSummary, PhotoSize, Results, Samples, evaluate
@@ -83,7 +83,8 @@ def run(
             real = made_defects.real_defects(results, _masks(photos.masks))
             results = results.model_copy(update={"real_defects": real})
         shown = [_picture(photos, row) for row in track(range(len(photos)), "Drawing", len(photos))]
-        page = render(results, shown).encode()
+        suspected = suspects.shown(data_directory, image_scaling, info, metadata.suspects if metadata else [])
+        page = render(results, shown, suspected).encode()
         output_directory.publish(
             report_directory, {RESULTS_FILE: results.model_dump_json().encode() + b"\n", REPORT_FILE: page}
         )

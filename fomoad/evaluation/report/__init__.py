@@ -27,7 +27,7 @@ SCRIPTS = (
 )
 """In the order in which they stand in the page: each uses those before it."""
 
-STYLES = ("page.css", "detection.css", "kinds.css")
+STYLES = ("page.css", "detection.css", "kinds.css", "suspects.css")
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,15 @@ class Picture:
     """The photo's own width divided by its height, where it was squeezed to the model's and that is known."""
 
 
-def render(results: Results, pictures: Sequence[Picture]) -> str:
-    """Return the page. `pictures` are in row order, one for each of `results.images`."""
+def render(results: Results, pictures: Sequence[Picture], suspects: Sequence[object] = ()) -> str:
+    """Return the page. `pictures` are in row order, one for each of `results.images`; see suspects.ShownSuspect."""
     return page(
         PACKAGE,
         "page.html.jinja",
         STYLES,
         SCRIPTS,
         results=results,
+        suspects=suspects,
         results_json=embeddable(results.model_dump_json(exclude={"images": {"__all__": {"grid"}}})),
         pictures_json=embeddable(json.dumps(_pictures(pictures))),
         grids=_grids(results),
