@@ -172,8 +172,8 @@ class Trial:
     ) -> "Trial | None":
         """Choose images, make defects on them and compile the backbone; None where too few can be made.
 
-        A quarter of the memory limit each may be taken by features of the images, of the defects, and those of a
-        candidate twice.
+        Features of the images, of the defects and of the candidate under way take an eighth of the memory limit each,
+        or are stored as those of a training are.
         """
         limit = settings.memory_limit * 2**20
         height, width, _ = data.images.shape
@@ -195,8 +195,8 @@ class Trial:
         good = self.widest.source(recipe, self.good, self.memory_limit)
         fit = fitter.fit(good, self.sample_ids)
         found = [
-            fit.score_unseen(features, self.owners[rows])
-            for rows, features in self.widest.source(recipe, self.made, 0).batches("Scoring made defects")
+            fit.score_unseen(self.widest.take(recipe, features), self.owners[rows])
+            for rows, features in self.made.batches("Scoring made defects")
         ]
         scores = np.concatenate([fit.held_out_scores, *found])
         anomalous = np.arange(len(scores)) >= len(self.sample_ids)
