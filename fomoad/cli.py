@@ -25,6 +25,7 @@ from fomoad.commands import (
     sign,
     test,
     train,
+    train_all,
     update,
 )
 from fomoad.errors import UserError
@@ -55,6 +56,7 @@ class Command(Protocol):
 
 COMMANDS: Final[dict[str, Command]] = {
     "train": train,
+    "train-all": train_all,
     "test": test,
     "calibrate": calibrate,
     "compare": compare,

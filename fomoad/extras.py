@@ -11,6 +11,7 @@ EXTRAS: Final = {
     "train": ("tensorflow", "keras", "sklearn", "threadpoolctl", "onnx", "tf2onnx"),
     "onnx": ("onnxruntime",),
     "search": ("optuna", "sqlalchemy", "psycopg"),
+    "cluster": ("dask", "distributed"),
     "sign": ("cryptography",),
 }
 """By extra: the modules that it brings. pyproject.toml names the packages, and a test compares the two."""

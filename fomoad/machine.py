@@ -3,11 +3,25 @@
 import contextlib
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 CGROUPS: Final = Path("/sys/fs/cgroup")
 """Where Linux shows a container its own limits: version 2 of control groups, or version 1 in folders by kind."""
+
+_most = math.inf
+
+
+@contextlib.contextmanager
+def limited(most: int) -> Iterator[None]:
+    """Let `processors` answer no more than `most` within the block, in all threads."""
+    global _most
+    before, _most = _most, most
+    try:
+        yield
+    finally:
+        _most = before
 
 
 def processors(cgroups: Path = CGROUPS) -> int:
@@ -22,8 +36,8 @@ def processors(cgroups: Path = CGROUPS) -> int:
         *_words(cgroups / "cpu/cpu.cfs_period_us"),
     ]
     if len(limit) != 2 or not limit[0].isdigit():  # "max" and -1 are no limit
-        return available
-    return max(1, min(available, math.ceil(int(limit[0]) / int(limit[1]))))
+        return int(min(available, _most))
+    return int(max(1, min(available, math.ceil(int(limit[0]) / int(limit[1])), _most)))
 
 
 def memory_bytes(cgroups: Path = CGROUPS) -> int:

@@ -108,7 +108,9 @@ class PatchCoreFitter:
 
         def read() -> Iterator[Array]:
             for _, features in source.batches("Reading features"):
-                yield standardise(features).reshape(-1, standardise.dimensions)
+                with threadpool_limits(1):  # the same bytes on machines with other numbers of processors
+                    rows = standardise(features).reshape(-1, standardise.dimensions)
+                yield rows
 
         with step(f"Selecting {count} of {patches} patches for the memory bank"):
             return streamed_k_center(read, count, self.seed, int(self.memory_limit * SAMPLE_SHARE) // row_bytes)
@@ -133,10 +135,11 @@ class PatchCoreFitter:
             )
         gathered = _gather(source, patches, positions)
         k = min(self.k, len(patches))
-        return [
-            PatchCoreScorer(each, each.at(patches % positions, gathered), owners, k, self.window)
-            for each in standardisations
-        ]
+        with threadpool_limits(1):
+            return [
+                PatchCoreScorer(each, each.at(patches % positions, gathered), owners, k, self.window)
+                for each in standardisations
+            ]
 
 
 def _standardisations(sample: Sample, scale: Scale) -> list[Standardisation]:

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold
+from threadpoolctl import threadpool_limits
 
 from fomoad.errors import UserError
 from fomoad.features.store import FeatureSource
@@ -91,7 +92,8 @@ def whiten(cells: Cells, moments: list[Moments], scale: Scale) -> Standardisatio
     Features that are not scaled are not whitened either: distances are those of what the backbone gives.
     """
     scaling = standardisation(functools.reduce(operator.add, moments), scale)
-    return scaling.whitened(cells.positions, cells.features, 0.0 if scale == "none" else WHITENING)
+    with threadpool_limits(1):  # the same bytes on machines with other numbers of processors
+        return scaling.whitened(cells.positions, cells.features, 0.0 if scale == "none" else WHITENING)
 
 
 def scale_again(moments: list[Moments], scale: Scale, start: Standardisation) -> Standardisation:
