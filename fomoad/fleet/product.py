@@ -18,7 +18,7 @@ from fomoad.data.info_file import read_info
 from fomoad.data.pixel_images import StoredPixels
 from fomoad.detection.summary import ALL
 from fomoad.errors import UserError
-from fomoad.export import output_directory, tflite
+from fomoad.export import output_directory
 from fomoad.export.output_directory import METADATA_FILE
 from fomoad.fleet.rows import Row
 from fomoad.metadata import AnomalyMetadata
@@ -155,7 +155,7 @@ def _product(row: Row, status: Literal["trained", "unchanged", "failed"]) -> Pro
 
 
 def _figures(metadata: AnomalyMetadata) -> Figures:
-    model = metadata.models[tflite.INT8_FILE]
+    model = next(each for each in metadata.models.values() if each.output.dtype == "int8")
     choices = [each for each in model.threshold.choices if each.threshold == model.threshold.recommended]
     chosen = choices[0] if choices else None
     curves = model.detection.curves if model.detection else []
