@@ -36,6 +36,7 @@ from fomoad.parameters import Parameters
 from fomoad.progress import step, warn
 from fomoad.settings import TrainSettings
 from fomoad.training import defect_cells, fitters, learning_curve, recipes, state, suspects, threshold_summary
+from fomoad.training.file_check import check_files
 from fomoad.training.fit import Fit, by_photo
 from fomoad.training.int8 import convert_int8, round_network
 from fomoad.training.made_defects import Tested, record_detection
@@ -67,6 +68,7 @@ def train_models(
     models = convert_float(settings, data.images.shape, features, fitted.fit) | {tflite.INT8_FILE: fitted.int8.model}
     float_file = Tested(models[tflite.FLOAT_FILE], fitted.fit, fitted.extract)
     tested = {tflite.FLOAT_FILE: float_file, tflite.INT8_FILE: fitted.int8}
+    check_files(tested, data.images)
     curve = learning_curve.measure(
         data.split,
         fitted.extract,
