@@ -10,7 +10,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from fomoad.data.dataset import Split
 from fomoad.detection import trials
@@ -19,7 +18,7 @@ from fomoad.metadata import Interval, LearningCurve, LearningPoint
 from fomoad.progress import log, step
 from fomoad.scorers.scorer import Scorer
 from fomoad.training.fit import Fit, Fitter, image_scores
-from fomoad.training.thresholds import CONFIDENCE, samples_needed
+from fomoad.training.thresholds import samples_needed, share_interval
 
 Array = NDArray[np.float32]
 
@@ -77,13 +76,17 @@ def measure(
             scorers.append(fitter.scorer(part, some.ids))
         counts.append(len(some.photos()))
 
-    def score(inputs: Array, scorer: Scorer) -> Array:
-        return image_scores(scorer.score(extract(inputs)))
-
-    scored = {str(n): lambda inputs, _, scorer=scorer: score(inputs, scorer) for n, scorer in enumerate(scorers)}
+    scored = {
+        str(n): lambda inputs, _, scorer=scorer: image_scores(scorer.score(extract(inputs)))
+        for n, scorer in enumerate(scorers)
+    }
     made = trials.run(images, held_out, seed, scored)
-    good = [np.concatenate([score(images.rows(held_out[n : n + 16]), scorer) for n in range(0, len(held_out), 16)])
-            for scorer in scorers]  # fmt: skip
+    batches: list[list[Array]] = [[] for _ in scorers]
+    for start in range(0, len(held_out), trials.BATCH):
+        features = extract(images.rows(held_out[start : start + trials.BATCH]))
+        for scores, scorer in zip(batches, scorers, strict=True):
+            scores.append(image_scores(scorer.score(features)))
+    good = [np.concatenate(scores) for scores in batches]
     if split.tiling:
         good = [split.tiling.highest(each) for each in good]
     found = [made.scores[str(n)] > np.quantile(each, 1 - rate) for n, each in enumerate(good)]
@@ -126,8 +129,7 @@ def interval(samples: int, rate: float) -> Interval | None:
     if samples < samples_needed(rate):
         return None
     passed = int(np.ceil((samples + 1) * (1 - rate) - 1e-6))
-    ends = stats.beta.ppf([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], samples + 1 - passed, passed)
-    return Interval(low=float(ends[0]), high=float(ends[1]))
+    return share_interval(samples + 1 - passed, passed)
 
 
 def sentence(curve: LearningCurve) -> str:

@@ -91,9 +91,13 @@ def false_alarms(held_out: HeldOut, threshold: float) -> tuple[float, Interval]:
     It counts samples, as if a new sample's images were all flagged or none; so it is rather too wide where they vary.
     """
     flagged, passed = _beta_parameters(held_out, threshold)
+    return flagged / (held_out.sample_count + 1), share_interval(flagged, passed)
+
+
+def share_interval(flagged: float, passed: float) -> Interval:
+    """Where 95 % of trainings lie, where the flagged share has the beta distribution of these parameters."""
     low, high = stats.beta.ppf([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], flagged, max(passed, 1e-9))
-    mean = flagged / (held_out.sample_count + 1)
-    return mean, Interval(low=float(low), high=float(high))
+    return Interval(low=float(low), high=float(high))
 
 
 def vote_alarms(held_out: HeldOut, threshold: float, vote: Vote) -> float:
