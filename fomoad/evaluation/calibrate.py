@@ -49,7 +49,7 @@ def run(
             raise UserError(f"{data_directory} has no test images: calibration needs good and defective ones.")
         if split.tiling != metadata.input.tiles:
             raise UserError(
-                f"{models} was trained on photos that were cut otherwise than in {data_directory}: import anew."
+                f"{models} was trained on photos cut in another way than those in {data_directory}: import these again."
             )
         names = (label_names or LabelNames()).over(kept_label_names(data_directory))
         photos = split.photos()

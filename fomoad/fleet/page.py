@@ -28,6 +28,7 @@ def page(fleet: Fleet, thumbnails: Sequence[Sequence[bytes]]) -> str:
         "page.html.jinja",
         ["page.css"],
         ["page.js"],
+        table=True,
         fleet=fleet,
         failures=sum(product.status == "failed" for product in fleet.products),
         fleet_json=embeddable(fleet.model_dump_json()),

@@ -10,12 +10,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 
-def render(package: str, template: str, styles: Sequence[str], scripts: Sequence[str], **values: Any) -> str:
+def render(
+    package: str, template: str, styles: Sequence[str], scripts: Sequence[str], *, table: bool = False, **values: Any
+) -> str:
     """The page of a template with its files inline, all of them of the package.
 
+    `table` puts the style sheet of pages with a table of figures before the package's own.
     The template is given `style`, `script` and their hashes for a content security policy, besides `values`.
     """
-    style = "\n".join(asset(package, name) for name in styles)
+    sheets = [asset("fomoad.pages", "table_page.css")] if table else []
+    style = "\n".join(sheets + [asset(package, name) for name in styles])
     script = "\n".join(asset(package, name) for name in scripts)
     environment = Environment(
         loader=PackageLoader(package, "."),

@@ -43,6 +43,7 @@ def page(results: Results) -> str:
         "page.html.jinja",
         ["page.css"],
         ["page.js"],
+        table=True,
         results=results,
         best=best,
         results_json=embeddable(results.model_dump_json()),
