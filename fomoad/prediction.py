@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fomoad.data import dataset
-from fomoad.data.image_file import Fit, fit, reduction
+from fomoad.data.image_file import Placement, place, reduction
 from fomoad.errors import UserError
 from fomoad.inference import predict
 from fomoad.inference.predict import Detector
@@ -71,7 +71,7 @@ def of_array(detector: Detector, array: NDArray[Any]) -> Prediction:
         dataset.check_values(images, rows, batch)
         maps[rows] = detector.model.score(batch)
     height, width, _ = images.shape
-    whole = fit((width, height), (width, height), "squash")
+    whole = place((width, height), (width, height), "squash")
     return _prediction(detector, maps, [(whole, 1)] * len(maps), None)
 
 
@@ -98,7 +98,7 @@ def of_files(detector: Detector, paths: list[Path]) -> Prediction:
 
 
 def _prediction(
-    detector: Detector, maps: NDArray[np.float32], places: list[tuple[Fit, int]], files: list[Path] | None
+    detector: Detector, maps: NDArray[np.float32], places: list[tuple[Placement, int]], files: list[Path] | None
 ) -> Prediction:
     """What `fomoad predict` says of these anomaly maps (N, rows, columns), as arrays."""
     found = [

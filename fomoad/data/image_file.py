@@ -52,7 +52,7 @@ _LARGEST_REDUCTION: Final = 8
 
 
 @dataclass(frozen=True)
-class Fit:
+class Placement:
     """Which part of an image becomes which part of a model's input of `size` (width, height)."""
 
     size: tuple[int, int]
@@ -79,7 +79,7 @@ class Fit:
         return x0, y0, x1, y1
 
 
-def fit(image_size: tuple[int, int], size: tuple[int, int], resize: str) -> Fit:
+def place(image_size: tuple[int, int], size: tuple[int, int], resize: str) -> Placement:
     """Return how an image (width, height) comes to a model's size (width, height).
 
     - squash: all of it, each side scaled by itself.
@@ -91,12 +91,12 @@ def fit(image_size: tuple[int, int], size: tuple[int, int], resize: str) -> Fit:
     """
     (width, height), (to_width, to_height) = image_size, size
     if resize == "squash":
-        return Fit(size, (0, 0, width, height), (0, 0, to_width, to_height))
+        return Placement(size, (0, 0, width, height), (0, 0, to_width, to_height))
     if resize == "fit-long":
         scale = min(to_width / width, to_height / height)
         kept = (max(1, round(width * scale)), max(1, round(height * scale)))
         left, top = (to_width - kept[0]) // 2, (to_height - kept[1]) // 2
-        return Fit(size, (0, 0, width, height), (left, top, left + kept[0], top + kept[1]))
+        return Placement(size, (0, 0, width, height), (left, top, left + kept[0], top + kept[1]))
     if resize == "crop":
         if width < to_width or height < to_height:
             raise UserError(
@@ -104,11 +104,11 @@ def fit(image_size: tuple[int, int], size: tuple[int, int], resize: str) -> Fit:
                 "use --resize fit-short."
             )
         left, top = (width - to_width) // 2, (height - to_height) // 2
-        return Fit(size, (left, top, left + to_width, top + to_height), (0, 0, to_width, to_height))
+        return Placement(size, (left, top, left + to_width, top + to_height), (0, 0, to_width, to_height))
     scale = max(to_width / width, to_height / height)
     across, down = min(width, to_width / scale), min(height, to_height / scale)
     left_cut, top_cut = (width - across) / 2, (height - down) / 2
-    return Fit(size, (left_cut, top_cut, left_cut + across, top_cut + down), (0, 0, to_width, to_height))
+    return Placement(size, (left_cut, top_cut, left_cut + across, top_cut + down), (0, 0, to_width, to_height))
 
 
 def read_image(path: Path, channels: int, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -172,7 +172,7 @@ def pixels(image: Image.Image) -> NDArray[np.uint8]:
     return array[..., None] if array.ndim == 2 else array
 
 
-def shrunk_mask(mask: Image.Image, geometry: Fit) -> NDArray[np.uint8]:
+def shrunk_mask(mask: Image.Image, geometry: Placement) -> NDArray[np.uint8]:
     """Return a mask at the model's size (height, width), by nearest neighbour.
 
     A defect so fine that no sample hits it is kept by taking every pixel that it touches.

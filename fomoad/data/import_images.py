@@ -8,7 +8,7 @@ from PIL import Image
 
 from fomoad.data import groups
 from fomoad.data.dataset import MIN_SIDE
-from fomoad.data.image_file import MAX_PIXELS, fit, pixels, read_image, read_mask, reduction, shrunk_mask
+from fomoad.data.image_file import MAX_PIXELS, pixels, place, read_image, read_mask, reduction, shrunk_mask
 from fomoad.data.image_folder import Entry, list_images
 from fomoad.data.label_names import LabelNames
 from fomoad.data.scaling import DEFAULT_SCALING
@@ -181,7 +181,7 @@ class _Reader:
             image = read_image(entry.path, self._channels, self._max_pixels)
             if reduction(image) > 1 and self._resize == "crop":
                 raise UserError(f"The image {entry.path} is too large to be cut out of: raise --max-pixels.")
-            geometry = fit(image.size, self._size, self._resize)
+            geometry = place(image.size, self._size, self._resize)
             mask = None if entry.mask is None else read_mask(entry.mask, self._max_pixels)
         except UserError as error:
             raise _BrokenImageError(str(error)) from error

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fomoad.data.image_file import fit, pixels, read_image
+from fomoad.data.image_file import pixels, place, read_image
 from fomoad.data.scaling import from_pixels
 from fomoad.device import micro
 from fomoad.device_kit.facts import Facts
@@ -56,7 +56,7 @@ def model_input(detector: Detector, image: Image.Image) -> NDArray[Any]:
     """The input (1, height, width, channels) that `fomoad predict` gives the model for an image, as it is stored."""
     _, height, width, channels = detector.model.input.shape
     image = image.convert("L" if channels == 1 else "RGB")
-    fitted = pixels(fit(image.size, (width, height), detector.resize).apply(image, Image.Resampling.BILINEAR))
+    fitted = pixels(place(image.size, (width, height), detector.resize).apply(image, Image.Resampling.BILINEAR))
     stored: NDArray[Any] = detector.model.input.encode(from_pixels(fitted, detector.scaling))[None]
     return stored
 
@@ -120,7 +120,7 @@ def _made(detector: Detector) -> Iterator[Image.Image]:
 def _line(detector: Detector, name: str, camera: CameraImage, output: NDArray[Any]) -> str:
     """Name, format, size, highest stored score, verdict and boxes with their stored scores, as self_test.c reads."""
     spec = detector.model.output
-    geometry = fit(camera.image.size, (detector.model.input.shape[2], detector.model.input.shape[1]), detector.resize)
+    geometry = place(camera.image.size, (detector.model.input.shape[2], detector.model.input.shape[1]), detector.resize)
     said = describe(spec.decode(output), detector.threshold, detector.cells, geometry)
     fields = [name, FORMATS.index(camera.format), camera.width, camera.height, output.max()]
     fields += [int(said["verdict"] == ANOMALY), len(said["boxes"])]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from fomoad.data.image_file import Box, Fit
+from fomoad.data.image_file import Box, Placement
 from fomoad.geometry import CellGeometry
 from fomoad.inference.colormap import colours
 
@@ -21,21 +21,21 @@ PixelBox = tuple[int, int, int, int]
 """Left, top, right, bottom in whole pixels of the image, right and bottom excluded."""
 
 
-def region_box(bounds: tuple[slice, slice], cells: CellGeometry, geometry: Fit) -> PixelBox | None:
+def region_box(bounds: tuple[slice, slice], cells: CellGeometry, geometry: Placement) -> PixelBox | None:
     """Return what the windows of some rows and columns of a grid show of the image; None where that is all padding."""
     top, bottom = cells.vertical.window_of(bounds[0].start, bounds[0].stop)
     left, right = cells.horizontal.window_of(bounds[1].start, bounds[1].stop)
     return _in_image((left, top, right, bottom), geometry)
 
 
-def tile_box(row: int, column: int, cells: CellGeometry, geometry: Fit) -> PixelBox | None:
+def tile_box(row: int, column: int, cells: CellGeometry, geometry: Placement) -> PixelBox | None:
     """Return the part of the image that a cell is drawn on: half way to its neighbours; None where it is padding."""
     top, bottom = cells.vertical.tile_of(row, row + 1)
     left, right = cells.horizontal.tile_of(column, column + 1)
     return _in_image((left, top, right, bottom), geometry)
 
 
-def _in_image(of_input: Box, geometry: Fit) -> PixelBox | None:
+def _in_image(of_input: Box, geometry: Placement) -> PixelBox | None:
     left, top, right, bottom = (round(edge) for edge in geometry.to_image(of_input))
     return (left, top, right, bottom) if left < right and top < bottom else None
 
@@ -62,7 +62,7 @@ def regions(flagged: NDArray[np.bool_]) -> list[tuple[NDArray[np.bool_], tuple[s
 
 
 def draw(
-    image: Image.Image, grid: NDArray[np.float32], threshold: float, cells: CellGeometry, geometry: Fit
+    image: Image.Image, grid: NDArray[np.float32], threshold: float, cells: CellGeometry, geometry: Placement
 ) -> Image.Image:
     """Return the image (RGB) with every cell in its score's colour and a white border round the flagged ones."""
     fills = Image.new("RGBA", image.size)
@@ -81,7 +81,7 @@ def draw(
     return Image.alpha_composite(drawn, borders).convert("RGB")
 
 
-def _tiles(cells: CellGeometry, geometry: Fit) -> Iterator[tuple[int, int, PixelBox]]:
+def _tiles(cells: CellGeometry, geometry: Placement) -> Iterator[tuple[int, int, PixelBox]]:
     """Yield row, column and box of every cell that shows a part of the image."""
     for row in range(cells.vertical.count):
         for column in range(cells.horizontal.count):

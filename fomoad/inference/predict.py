@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fomoad.data.image_file import MAX_PIXELS, RESIZE_MODES, Fit, fit, pixels, read_image, reduction
+from fomoad.data.image_file import MAX_PIXELS, RESIZE_MODES, Placement, pixels, place, read_image, reduction
 from fomoad.data.info_file import MAX_JSON_BYTES
 from fomoad.data.scaling import DEFAULT_SCALING, SCALINGS, from_pixels
 from fomoad.data.tiles import OVERLAP, Tiling
@@ -88,11 +88,11 @@ class Detector:
             raise UserError(f"The image {path} is too large to be cut out of: raise --max-pixels.")
         return image
 
-    def grid(self, image: Image.Image) -> tuple[NDArray[np.float32], Fit]:
+    def grid(self, image: Image.Image) -> tuple[NDArray[np.float32], Placement]:
         """Return the score grid (rows, columns) of an image in mode L or RGB, and how it was fitted."""
         _, height, width, _ = self.model.input.shape
         shape = self.tiling.photo_shape(height, width) if self.tiling else (height, width)
-        geometry = fit(image.size, shape[::-1], self.resize)
+        geometry = place(image.size, shape[::-1], self.resize)
         fitted = pixels(geometry.apply(image, Image.Resampling.BILINEAR))
         if self.tiling is None:
             return self._score(fitted), geometry
@@ -216,7 +216,7 @@ def usable_threshold(threshold: float) -> bool:
 
 
 def describe(
-    grid: NDArray[np.float32], threshold: float, cells: CellGeometry, geometry: Fit, reduced: int = 1
+    grid: NDArray[np.float32], threshold: float, cells: CellGeometry, geometry: Placement, reduced: int = 1
 ) -> dict[str, Any]:
     """Return what the scores of an image (rows, columns) say: score, verdict, and boxes in the pixels of its file.
 

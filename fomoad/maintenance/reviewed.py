@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fomoad.data import scaling
-from fomoad.data.image_file import RESIZE_MODES, SUFFIXES, fit, pixels, read_image
+from fomoad.data.image_file import RESIZE_MODES, SUFFIXES, pixels, place, read_image
 from fomoad.errors import UserError
 from fomoad.metadata import InputInfo
 
@@ -43,6 +43,6 @@ def read(folder: Path, taken: InputInfo) -> Reviewed:
     images = np.empty((len(shown), taken.height, taken.width, taken.channels), np.float32)
     for number, path in enumerate(shown):
         photo = read_image(path, taken.channels)
-        fitted = fit(photo.size, (taken.width, taken.height), resize).apply(photo, Image.Resampling.BILINEAR)
+        fitted = place(photo.size, (taken.width, taken.height), resize).apply(photo, Image.Resampling.BILINEAR)
         images[number] = scaling.from_pixels(pixels(fitted), taken.scaling)
     return Reviewed([path.relative_to(folder).as_posix() for path in shown], images)

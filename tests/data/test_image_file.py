@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fomoad.data.image_file import fit, pixels, read_image, read_mask, shrunk_mask
+from fomoad.data.image_file import pixels, place, read_image, read_mask, shrunk_mask
 from fomoad.errors import UserError
 
 
@@ -141,7 +141,7 @@ def _point(size: tuple[int, int], x: int, y: int) -> Image.Image:
 def test_a_spot_goes_where_the_box_comes_from(resize: str, size: tuple[int, int], image_size: tuple[int, int]) -> None:
     """Forward by Pillow, backward by to_image: the spot found in the small image leads back to the large one."""
     x, y = image_size[0] // 2 - 14, image_size[1] // 2 + 4
-    geometry = fit(image_size, size, resize)
+    geometry = place(image_size, size, resize)
     small = np.asarray(geometry.apply(_point(image_size, x, y), Image.Resampling.BILINEAR)).astype(float)
     assert small.shape == size[::-1]
     rows, columns = np.mgrid[: size[1], : size[0]] + 0.5
@@ -154,7 +154,7 @@ def test_a_spot_goes_where_the_box_comes_from(resize: str, size: tuple[int, int]
 def test_what_each_way_keeps() -> None:
     wide = Image.fromarray(np.tile(np.linspace(50, 250, 200).astype(np.uint8), (100, 1)))
     kept = {
-        mode: np.asarray(fit((200, 100), (50, 50), mode).apply(wide, Image.Resampling.BILINEAR))
+        mode: np.asarray(place((200, 100), (50, 50), mode).apply(wide, Image.Resampling.BILINEAR))
         for mode in ("squash", "fit-short", "fit-long", "crop")
     }
     assert (kept["squash"][25, 0], kept["squash"][25, -1]) == pytest.approx((52, 248), abs=2)
@@ -165,24 +165,24 @@ def test_what_each_way_keeps() -> None:
 
 
 def test_the_padding_lies_in_no_box() -> None:
-    geometry = fit((200, 100), (50, 50), "fit-long")
+    geometry = place((200, 100), (50, 50), "fit-long")
     assert geometry.to_image((0, 0, 50, 50)) == (0, 0, 200, 100)
     assert geometry.to_image((10, 0, 20, 25)) == pytest.approx((40, 0, 80, 50), abs=2)
 
 
 def test_too_small_to_crop() -> None:
     with pytest.raises(UserError, match="40 x 90 pixels is too small"):
-        fit((40, 90), (64, 64), "crop")
+        place((40, 90), (64, 64), "crop")
 
 
 def test_a_hairline_survives_the_shrinking_of_its_mask() -> None:
     mask = np.zeros((640, 640), np.uint8)
     mask[300, 100:500] = 255
-    geometry = fit((640, 640), (32, 32), "squash")
+    geometry = place((640, 640), (32, 32), "squash")
     shrunk = shrunk_mask(Image.fromarray(mask), geometry)
     assert shrunk[15].any()
     assert set(np.unique(shrunk)) == {0, 255}
     plain = np.zeros((64, 64), np.uint8)
     plain[10:30, 20:50] = 255
     expected = plain[1::2, 1::2]
-    np.testing.assert_array_equal(shrunk_mask(Image.fromarray(plain), fit((64, 64), (32, 32), "squash")), expected)
+    np.testing.assert_array_equal(shrunk_mask(Image.fromarray(plain), place((64, 64), (32, 32), "squash")), expected)

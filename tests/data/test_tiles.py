@@ -12,7 +12,7 @@ from PIL import Image
 from fomoad.cli import main
 from fomoad.data import import_images
 from fomoad.data.dataset import open_split
-from fomoad.data.image_file import fit
+from fomoad.data.image_file import place
 from fomoad.data.info_file import read_info
 from fomoad.data.tiles import Tiling, parse_tiles
 from fomoad.errors import UserError
@@ -121,7 +121,7 @@ def test_an_import_keeps_tiles_with_their_photo(folder: Path, tmp_path: Path) ->
     assert train.images is not None
     assert train.images.shape == (32, 48, 3)
     photo = Image.open(folder / "train/good/a.png")
-    whole = np.asarray(fit(photo.size, (48 + 2 * 32, 32 + 16), "squash").apply(photo, Image.Resampling.BILINEAR))
+    whole = np.asarray(place(photo.size, (48 + 2 * 32, 32 + 16), "squash").apply(photo, Image.Resampling.BILINEAR))
     tiles = train.images.rows(slice(0, 6)) * 255
     for number in range(6):
         top, left = number // 3 * 16, number % 3 * 32

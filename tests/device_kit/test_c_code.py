@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fomoad.data.image_file import fit
+from fomoad.data.image_file import place
 from fomoad.data.scaling import valid_range
 from fomoad.device.profile import Profile
 from fomoad.device_kit.facts import Facts
@@ -128,7 +128,7 @@ def expected(facts: Facts, image: Image.Image, output: np.ndarray) -> Said:
     """The same by fomoad's own Python."""
     detector = facts.detector
     spec = detector.model.output
-    geometry = fit(image.size, (detector.model.input.shape[2], detector.model.input.shape[1]), detector.resize)
+    geometry = place(image.size, (detector.model.input.shape[2], detector.model.input.shape[1]), detector.resize)
     said = describe(spec.decode(output), detector.threshold, detector.cells, geometry)
     boxes = [
         (box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"], round(box["score"] / spec.scale) - 128)

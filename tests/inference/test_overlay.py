@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fomoad.data.image_file import fit
+from fomoad.data.image_file import place
 from fomoad.geometry import Axis, CellGeometry, evenly
 from fomoad.inference.colormap import colours
 from fomoad.inference.overlay import draw, region_box, regions
@@ -51,19 +51,20 @@ def test_boxes_in_pixels() -> None:
     """
     cells = CellGeometry(Axis(5, 15.0, 16.0, 24.0), Axis(5, 15.0, 16.0, 24.0))
     bounds = (slice(1, 2), slice(0, 3))
-    assert region_box(bounds, cells, fit((1920, 1080), (96, 96), "squash")) == (60, 214, 1180, 484)
-    assert region_box(bounds, cells, fit((1920, 1080), (96, 96), "fit-short")) == (454, 214, 1084, 484)
+    assert region_box(bounds, cells, place((1920, 1080), (96, 96), "squash")) == (60, 214, 1180, 484)
+    assert region_box(bounds, cells, place((1920, 1080), (96, 96), "fit-short")) == (454, 214, 1084, 484)
     # Letterboxed: 96 x 54 pixels from row 21, so the windows begin in the padding.
-    assert region_box(bounds, cells, fit((1920, 1080), (96, 96), "fit-long")) == (60, 0, 1180, 440)
-    assert region_box(bounds, cells, fit((296, 196), (96, 96), "crop")) == (103, 69, 159, 93)
+    assert region_box(bounds, cells, place((1920, 1080), (96, 96), "fit-long")) == (60, 0, 1180, 440)
+    assert region_box(bounds, cells, place((296, 196), (96, 96), "crop")) == (103, 69, 159, 93)
     finer = CellGeometry(Axis(12, 6.0, 8.0, 8.0), Axis(12, 6.0, 8.0, 8.0))
-    assert region_box((slice(0, 2), slice(0, 5)), finer, fit((1920, 1080), (96, 96), "fit-long")) is None
+    assert region_box((slice(0, 2), slice(0, 5)), finer, place((1920, 1080), (96, 96), "fit-long")) is None
 
 
 def test_colours_and_borders() -> None:
     image = Image.new("RGB", (100, 80), (100, 110, 120))
     grid = np.array([[0.0, 2.0], [5.0, 0.5]], np.float32)
-    drawn = np.asarray(draw(image, grid, 2.0, evenly((2, 2), (64, 64)), fit((100, 80), (64, 64), "squash"))).astype(int)
+    placed = place((100, 80), (64, 64), "squash")
+    drawn = np.asarray(draw(image, grid, 2.0, evenly((2, 2), (64, 64)), placed)).astype(int)
     assert drawn.shape == (80, 100, 3)
     for row in (0, 1):
         for column in (0, 1):

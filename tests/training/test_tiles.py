@@ -10,7 +10,7 @@ from PIL import Image
 import fomoad
 from fomoad.cli import main
 from fomoad.data.dataset import open_split
-from fomoad.data.image_file import fit
+from fomoad.data.image_file import place
 from fomoad.data.info_file import read_info
 from fomoad.inference.model import load_model
 from fomoad.state_file import held_out_scores
@@ -86,7 +86,7 @@ def test_a_test_and_a_prediction_say_the_same_of_whole_photos(trained, tmp_path:
         assert line["verdict"] == image["verdict"]
     # By hand: resize, cut, score, and take the highest.
     scorer = load_model(model, trust=True)
-    whole = fit((320, 240), (112, 112), "squash").apply(Image.open(files[2]), Image.Resampling.BILINEAR)
+    whole = place((320, 240), (112, 112), "squash").apply(Image.open(files[2]), Image.Resampling.BILINEAR)
     tiles = [np.asarray(whole)[top : top + SIZE, left : left + SIZE] for top in (0, 48) for left in (0, 48)]
     by_hand = max(float(scorer.score((tile / np.float32(255)).astype(np.float32)[None]).max()) for tile in tiles)
     assert lines[2]["score"] == pytest.approx(by_hand, rel=1e-4)
