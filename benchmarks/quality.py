@@ -182,7 +182,7 @@ def measure_scorer(data: str, setting: str, directory: Path, settings: TrainSett
     held = _in_batches(extract, test.images)
     began = time.process_time()
     source = FeatureSource(train, extract, settings.memory_limit * 2**20)
-    fit = fitter(settings).fit(source, split.ids)
+    fit = fitter(settings, train.shape).fit(source, split.ids)
     seconds = time.process_time() - began
     grids = fit.scorer.score(held)
     counts = image_metrics.confusion(grids.max(axis=(1, 2)), test.anomalous, float(fit.held_out_scores.max()))

@@ -34,6 +34,8 @@ from fomoad.training.models import build_features
 from fomoad.training.thresholds import HeldOut, choose
 
 FILES = ("float32", "int8")
+SHAPE = (96, 96, 3)
+"""What images are taken for: of other sizes, only the cells of maps would lie elsewhere, and no image's score."""
 SHARE = 2 / 3
 """Of the samples, so many train in each split."""
 OBJECTIVES = ("f1", "recall=0.9", "false-positive-rate=0.05")
@@ -183,7 +185,7 @@ def score(settings: TrainSettings, train: Labelled, new: Labelled, seed: int, in
         found = {"float32": _scored(settings, fit, new.features[0], None)}
         if int8:
             source = FeatureSource(StoredFeatures(train.features[1]), lambda rows: rows, 2**30)
-            again = fitter(settings).refit(source, list(map(str, train.samples)), fit)
+            again = fitter(settings, SHAPE).refit(source, list(map(str, train.samples)), fit)
             found["int8"] = _scored(settings, again, new.features[1], STEPS_TO_THRESHOLD)
     return found
 
@@ -210,7 +212,7 @@ def fit_rows(settings: TrainSettings, features: np.ndarray, samples: np.ndarray 
     """Fit a scorer to features as training does, each row a sample of its own where none are given."""
     source = FeatureSource(StoredFeatures(features), lambda rows: rows, 2**30)
     sample_ids = list(map(str, range(len(features)) if samples is None else samples))
-    fit: Fit = fitter(settings).fit(source, sample_ids)
+    fit: Fit = fitter(settings, SHAPE).fit(source, sample_ids)
     return fit
 
 

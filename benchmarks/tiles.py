@@ -59,7 +59,7 @@ def measure(directory: Path, settings: TrainSettings) -> dict[str, Any]:
     features = build_features(settings, train.images, weights)
     extract = extractor(features)
     source = FeatureSource(train.images, extract, settings.memory_limit * 2**20)
-    fit = by_photo(fitter(settings).fit(source, train.ids), train.tiling)
+    fit = by_photo(fitter(settings, train.images.shape).fit(source, train.ids), train.tiling)
     threshold = thresholds.conformal(HeldOut(fit.held_out_scores, fit.samples), RATE)
     began = time.perf_counter()
     scores = np.concatenate([fit.scorer.score(extract(batch)).max(axis=(1, 2)) for _, batch in test.images.batches(64)])

@@ -89,15 +89,16 @@ def main() -> None:
                 )
                 rows.append(measure(folder.name, directory, settings))
         file.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
-        (arguments.out / "tuning.md").write_text(table(rows))
-    print(table(rows))
+        (arguments.out / "tuning.md").write_text(table(rows, arguments.size))
+    print(table(rows, arguments.size))
 
 
 def measure(name: str, directory: Path, settings: TrainSettings) -> Row:
     """Judge every recipe on one data directory by made and by real defects."""
     data = open_directory(settings, directory)
     settings = settings.model_copy(update={"backbone": data.weights.backbone})
-    tried = recipes.candidates(settings)
+    shape = data.images.shape
+    tried = recipes.candidates(settings, shape)
     trial = Trial.of(settings, data, tried, None)
     assert trial is not None, "too few defects can be made"
     made = [trial.judge(recipe) for recipe in tried]
@@ -111,22 +112,22 @@ def measure(name: str, directory: Path, settings: TrainSettings) -> Row:
     real = []
     for recipe in tried:
         source = widest.source(recipe, every, limit)
-        scorer = fitters.fitter(recipes.with_recipe(settings, recipe)).scorer(source, data.split.ids)
+        scorer = fitters.fitter(recipes.with_recipe(settings, recipe), shape).scorer(source, data.split.ids)
         batches = StoredFeatures(widest.take(recipe, tests)).batches()
         scores = np.concatenate([scorer.score(features).max(axis=(1, 2)) for _, features in batches])
         real.append(_auroc(scores, anomalous))
     return Row(name, settings.scorer(), len(trial.sample_ids), len(trial.owners), made, real)
 
 
-def table(rows: Sequence[Row]) -> str:
-    """The figures as Markdown: for each scoring function the folders, then the margins."""
+def table(rows: Sequence[Row], size: int) -> str:
+    """The figures at images of this side as Markdown: for each scoring function the folders, then the margins."""
     lines: list[str] = []
     for scorer in FUNCTIONS:
         mine = [row for row in rows if row.scorer == scorer]
         if not mine:
             continue
         settings = TrainSettings(scoring_function=scorer)
-        heads = [recipe.words(scorer) for recipe in recipes.candidates(settings)]
+        heads = [recipe.words(scorer) for recipe in recipes.candidates(settings, (size, size, 3))]
         lines += [f"| {scorer}: made, real AUROC | " + " | ".join([*heads, "correlation", "regret", "gain"]) + " |"]
         lines.append("|" + " --- |" * (len(heads) + 4))
         for row in mine:

@@ -74,7 +74,7 @@ class TrainSettings(BaseModel):
     pool_size: Literal["auto", 1, 2, 3, 4, 5] = Field(
         "auto",
         description="PatchCore: side of the windows that features are averaged over, in cells; 1 for none. "
-        "auto: what self-tuning finds, else 2.",
+        "auto: what self-tuning finds, else 3 for images of 192 pixels or more a side, and 2 for smaller ones.",
         json_schema_extra={"scorer": "patchcore"},
     )
     sampling_ratio: Annotated[float, Field(gt=0, le=1)] = Field(

@@ -104,7 +104,7 @@ class Judge:
         self._keep(shared.bare)
         features = self._features(settings, shared)
         source = FeatureSource(StoredFeatures(features), lambda rows: rows, settings.memory_limit * 2**20)
-        scorer = fitters.fitter(settings).scorer(source, self._parts.sample_ids).rounded()
+        scorer = fitters.fitter(settings, self._parts.images.shape).scorer(source, self._parts.sample_ids).rounded()
         highest = 4 * float(np.max(scorer.score(np.asarray(features[:SCORED_FOR_RANGE]))))
         content = int8_content(shared.features, scorer, shared.ranges, self._parts.images.shape, 1.0, highest)
         measured = measure(content)

@@ -9,19 +9,19 @@ from fomoad.training import recipes
 from fomoad.training.fit import Fitter
 from fomoad.training.fit_gmm import GmmFitter
 from fomoad.training.fit_patchcore import PatchCoreFitter
+from fomoad.training.recipes import Recipe, Shape
 
 
-def fitter(settings: TrainSettings) -> Fitter[Any]:
-    """The fitter of the settings' scoring function."""
-    return _FITTERS[settings.scorer()](settings)
+def fitter(settings: TrainSettings, shape: Shape) -> Fitter[Any]:
+    """The fitter of the settings' scoring function, for features of images of this shape."""
+    return _FITTERS[settings.scorer()](settings, recipes.robust(settings, shape))
 
 
-def _gmm(settings: TrainSettings) -> GmmFitter:
-    return GmmFitter(CAPACITIES[settings.capacity], recipes.robust(settings).feature_scaling, settings.seed)
+def _gmm(settings: TrainSettings, recipe: Recipe) -> GmmFitter:
+    return GmmFitter(CAPACITIES[settings.capacity], recipe.feature_scaling, settings.seed)
 
 
-def _patchcore(settings: TrainSettings) -> PatchCoreFitter:
-    recipe = recipes.robust(settings)
+def _patchcore(settings: TrainSettings, recipe: Recipe) -> PatchCoreFitter:
     return PatchCoreFitter(
         sampling_ratio=settings.sampling_ratio,
         k=settings.k,
@@ -32,7 +32,7 @@ def _patchcore(settings: TrainSettings) -> PatchCoreFitter:
     )
 
 
-_FITTERS: Final[dict[ScoringFunction, Callable[[TrainSettings], Fitter[Any]]]] = {
+_FITTERS: Final[dict[ScoringFunction, Callable[[TrainSettings, Recipe], Fitter[Any]]]] = {
     "gmm": _gmm,
     "patchcore": _patchcore,
 }

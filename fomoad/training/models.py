@@ -72,7 +72,7 @@ def train_models(
     curve = learning_curve.measure(
         data.split,
         fitted.extract,
-        fitters.fitter(settings),
+        fitters.fitter(settings, data.images.shape),
         settings.false_positive_rate,
         settings.seed,
         settings.memory_limit * 2**20,
@@ -128,7 +128,7 @@ def fit_float(
     Returns the images that the fit is to, the fit, and the images that a person should look at.
     """
     memory_limit = settings.memory_limit * 2**20
-    fitter = fitters.fitter(settings)
+    fitter = fitters.fitter(settings, data.images.shape)
     with step("Compiling the backbone"):
         source = FeatureSource(data.images, extractor(features), memory_limit, work_directory)
     tiling = data.split.tiling
@@ -152,7 +152,7 @@ def fit_within_limits(
     """
     split, images, source, fit = data.split, data.images, start.source, start.fit
     memory_limit = settings.memory_limit * 2**20
-    fitter = fitters.fitter(settings)
+    fitter = fitters.fitter(settings, images.shape)
     rounded, ranges = round_network(settings, images, features)
     with step("Converting the backbone to int8"):
         int8_source = FeatureSource(images, extractor(rounded, ranges), memory_limit, work_directory)
@@ -196,7 +196,7 @@ def build_features(settings: TrainSettings, images: Images, weights: Weights) ->
     Raises UserError where a window of PatchCore's pooling would be larger than the images' grid.
     """
     architecture = ARCHITECTURES[weights.backbone]
-    recipe = recipes.robust(settings)
+    recipe = recipes.robust(settings, images.shape)
     pooling = STOCK_POOLING if settings.scorer() == "gmm" else Pooling(recipe.pool_size)
     cells = math.ceil(min(images.shape[:2]) / GRID_STRIDE)
     if pooling.size > cells:

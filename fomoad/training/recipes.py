@@ -6,6 +6,9 @@ from typing import Any, Final
 from fomoad.scorers.standardisation import Scale
 from fomoad.settings import ScoringFunction, TrainSettings
 
+Shape = tuple[int, int, int]
+"""Height, width and channels of images."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -22,10 +25,13 @@ class Recipe:
 
 
 ROBUST: Final = Recipe(layers=3, feature_scaling="place", pool_size=2)
-"""The best on the mean of real sets of seven kinds of part (docs/experiments/quality.md)."""
+"""The best on the mean of real sets of seven kinds of part at 96 pixels (docs/experiments/quality.md)."""
+LARGE: Final = 192
+"""From so many pixels along the shorter side on, `ROBUST_LARGE` is the best in place of `ROBUST`."""
+ROBUST_LARGE: Final = replace(ROBUST, pool_size=3)
 CANDIDATES: Final = (
     ROBUST,
-    Recipe(layers=3, feature_scaling="place", pool_size=3),
+    ROBUST_LARGE,
     Recipe(layers=3, feature_scaling="global", pool_size=2),
     Recipe(layers=3, feature_scaling="none", pool_size=2),
     Recipe(layers=3, feature_scaling="none", pool_size=3),
@@ -35,25 +41,26 @@ CANDIDATES: Final = (
 Made defects favour fewer layers than real ones do, so all candidates have as many."""
 
 
-def robust(settings: TrainSettings) -> Recipe:
-    """What the settings say, and the most robust values for what they leave open.
+def robust(settings: TrainSettings, shape: Shape) -> Recipe:
+    """What the settings say, and for images of this shape the most robust values for what they leave open.
 
-    >>> robust(TrainSettings(layers=1))
+    >>> robust(TrainSettings(layers=1), (96, 96, 3))
     Recipe(layers=1, feature_scaling='place', pool_size=2)
     """
-    return replace(ROBUST, **_given(settings))
+    return replace(ROBUST_LARGE if min(shape[:2]) >= LARGE else ROBUST, **_given(settings))
 
 
-def candidates(settings: TrainSettings) -> list[Recipe]:
+def candidates(settings: TrainSettings, shape: Shape) -> list[Recipe]:
     """The recipes that the settings leave open, `robust` first.
 
-    >>> candidates(TrainSettings(layers=2, scoring_function="patchcore", feature_scaling="place"))
-    [Recipe(layers=2, feature_scaling='place', pool_size=2), Recipe(layers=2, feature_scaling='place', pool_size=3)]
+    >>> candidates(TrainSettings(layers=2, scoring_function="patchcore", feature_scaling="place"), (224, 224, 3))
+    [Recipe(layers=2, feature_scaling='place', pool_size=3), Recipe(layers=2, feature_scaling='place', pool_size=2)]
     """
     given = _given(settings)
+    first = robust(settings, shape)
     if settings.scorer() == "gmm":
-        given = {"pool_size": ROBUST.pool_size} | given
-    return list(dict.fromkeys(replace(recipe, **given) for recipe in CANDIDATES))
+        given = {"pool_size": first.pool_size} | given
+    return list(dict.fromkeys([first, *(replace(recipe, **given) for recipe in CANDIDATES)]))
 
 
 def with_recipe(settings: TrainSettings, recipe: Recipe) -> TrainSettings:

@@ -27,7 +27,7 @@ from fomoad.progress import log, step
 from fomoad.settings import ScoringFunction, TrainSettings
 from fomoad.training import fitters, recipes
 from fomoad.training.models import build_features
-from fomoad.training.recipes import Recipe
+from fomoad.training.recipes import Recipe, Shape
 from fomoad.training.training_data import TrainingData
 
 Array = NDArray[np.float32]
@@ -54,8 +54,8 @@ def tune(
     settings: TrainSettings, data: TrainingData, work_directory: Path | None = None
 ) -> tuple[TrainSettings, Tuning | None]:
     """The settings with a recipe for what they leave open, and how it was found; None where nothing was tried."""
-    robust = recipes.with_recipe(settings, recipes.robust(settings))
-    candidates = recipes.candidates(settings)
+    robust = recipes.with_recipe(settings, recipes.robust(settings, data.images.shape))
+    candidates = recipes.candidates(settings, data.images.shape)
     if settings.tune == "off" or len(candidates) < 2:
         return robust, None
     default = f"Features by default: {candidates[0].words(settings.scorer())}"
@@ -165,6 +165,7 @@ class Trial:
     owners: NDArray[np.int64]
     sample_ids: list[str]
     memory_limit: int
+    shape: Shape
 
     @classmethod
     def of(
@@ -187,11 +188,11 @@ class Trial:
         good, defects = (
             FeatureSource(images, widest.extract, limit // 4, work_directory) for images in (data.images, made)
         )
-        return cls(settings, widest, good, defects, owners, data.split.ids, limit // 4)
+        return cls(settings, widest, good, defects, owners, data.split.ids, limit // 4, data.images.shape)
 
     def judge(self, recipe: Recipe) -> float:
         """The AUROC of the made defects against the good images, by scorers that saw neither."""
-        fitter = fitters.fitter(recipes.with_recipe(self.settings, recipe))
+        fitter = fitters.fitter(recipes.with_recipe(self.settings, recipe), self.shape)
         good = self.widest.source(recipe, self.good, self.memory_limit)
         fit = fitter.fit(good, self.sample_ids)
         found = [

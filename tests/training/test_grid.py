@@ -26,10 +26,11 @@ def test_the_mixture_s_grid_is_that_of_the_stock_block(random_weights: Path, sid
     assert tuple(features.graph(tf.zeros((1, side, side, 3))).shape[1:3]) == (expected, expected)
 
 
-@pytest.mark.parametrize("side", [96, 160])
-def test_patchcore_scores_each_cell_of_an_eighth(random_weights: Path, side: int) -> None:
+@pytest.mark.parametrize(("side", "window"), [(96, 2), (224, 3)])
+def test_patchcore_scores_each_cell_of_an_eighth(random_weights: Path, side: int, window: int) -> None:
     """A window of w cells leaves w - 1 positions fewer, which the highest of all windows over a cell gives back."""
     settings = TrainSettings(scoring_function="patchcore", backbone="mobilenet-v2-0.35")
     features = build_features(settings, _Shape(side), Weights("random", random_weights, "mobilenet-v2-0.35"))  # type: ignore[arg-type]
     rows = features.graph(tf.zeros((1, side, side, 3))).shape[1]
+    assert features.pooling.size == window
     assert rows + features.pooling.size - 1 == side // 8

@@ -13,6 +13,8 @@ from fomoad.settings import TrainSettings
 from fomoad.training import fitters, learning_curve
 from tests.support.results import results
 
+SHAPE = (64, 64, 1)
+
 
 def _images(count: int, kinds: int) -> np.ndarray:
     """Textures of so many kinds, noise aside: a scorer that has not seen a kind takes it for a defect."""
@@ -32,7 +34,7 @@ def _extract(images: np.ndarray) -> np.ndarray:
 def _curve(count: int, kinds: int, scoring: str = "patchcore") -> LearningCurve | None:
     settings = TrainSettings(scoring_function=scoring, sampling_ratio=0.5, feature_scaling="global", pool_size=1)
     split = split_in_memory(_images(count, kinds), "0..1")
-    return learning_curve.measure(split, _extract, fitters.fitter(settings), 0.05, 1, 2**28)
+    return learning_curve.measure(split, _extract, fitters.fitter(settings, SHAPE), 0.05, 1, 2**28)
 
 
 @pytest.mark.parametrize("scoring", ["gmm", "patchcore"])

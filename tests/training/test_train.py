@@ -75,7 +75,7 @@ def test_every_format_agrees_with_the_reference(
     extract = extractor(features)
     source = FeatureSource(opened, extract, 2**29)
     sample_ids = [str(row) for row in range(40)]
-    scorer = fitters.fitter(settings).fit(source, sample_ids).scorer
+    scorer = fitters.fitter(settings, opened.shape).fit(source, sample_ids).scorer
 
     noise = np.random.default_rng(1).uniform(0, 1, (3, *shape)).astype(np.float32)
     images = np.concatenate([textures(5, shape, 2), noise, np.ones((1, *shape), np.float32)])

@@ -1,5 +1,6 @@
 """Self-tuning: what is tried, what is chosen, and what is written down."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from fomoad.data import dataset
 from fomoad.features.extractor import extractor
 from fomoad.metadata import AnomalyMetadata
 from fomoad.settings import TrainSettings
-from fomoad.training import recipes, tuning
+from fomoad.training import fitters, recipes, tuning
+from fomoad.training.fit_patchcore import PatchCoreFitter
 from fomoad.training.models import build_features
 from fomoad.training.recipes import Recipe
 from fomoad.training.training_data import TrainingData
@@ -49,10 +51,26 @@ def settings(**given: Any) -> TrainSettings:
     ],
 )  # fmt: skip
 def test_values_that_are_given_narrow_the_candidates(given: dict[str, Any], left: set[Recipe]) -> None:
-    found = recipes.candidates(settings(**given))
+    found = recipes.candidates(settings(**given), SHAPE)
     assert set(found) == left
     assert len(found) == len(left)
-    assert found[0] == recipes.robust(settings(**given))
+    assert found[0] == recipes.robust(settings(**given), SHAPE)
+    large = recipes.candidates(settings(**given), (224, 320, 3))
+    assert (
+        set(large) == {replace(recipe, pool_size=3) for recipe in left} if given["scoring_function"] == "gmm" else left
+    )
+    assert large[0] == recipes.robust(settings(**given), (224, 320, 3))
+
+
+@pytest.mark.parametrize(("shape", "window"), [((191, 640, 3), 2), ((192, 192, 1), 3), ((640, 224, 3), 3)])
+def test_large_images_have_larger_windows_where_no_size_is_given(shape: recipes.Shape, window: int) -> None:
+    """The shorter side counts; fitter and features agree, and a size that is given stays."""
+    asked = settings(scoring_function="patchcore")
+    assert recipes.robust(asked, shape) == recipes.candidates(asked, shape)[0] == Recipe(3, "place", window)
+    for each, expected in ((asked, window), (settings(scoring_function="patchcore", pool_size=1), 1)):
+        fitter = fitters.fitter(each, shape)
+        assert isinstance(fitter, PatchCoreFitter)
+        assert recipes.robust(each, shape).pool_size == fitter.window == expected
 
 
 @pytest.mark.parametrize(
@@ -66,7 +84,7 @@ def test_nothing_is_tried_where_it_is_off_or_images_are_few_or_nothing_is_open(
     asked = settings(scoring_function="gmm", **given)
     found, record = tuning.tune(asked, training_data(count, random_weights))
     assert record is None
-    assert found == recipes.with_recipe(asked, recipes.robust(asked))
+    assert found == recipes.with_recipe(asked, recipes.robust(asked, SHAPE))
     assert ("takes 30 images, there are 29" in capsys.readouterr().out) == (count < 30)
 
 
@@ -132,6 +150,5 @@ def test_metadata_say_what_was_tried(tmp_path: Path, random_weights: Path, capsy
     assert metadata.settings["feature_scaling"] == chosen.feature_scaling
     assert metadata.settings["layers"] == 1
     assert f"{chosen.auroc:.3f}" in metadata.tuning.sentence()
-    assert recipes.candidates(TrainSettings(**metadata.settings)) == [
-        recipes.robust(TrainSettings(**metadata.settings))
-    ]
+    repeated = TrainSettings(**metadata.settings)
+    assert recipes.candidates(repeated, SHAPE) == [recipes.robust(repeated, SHAPE)]
