@@ -18,6 +18,7 @@ from fomoad.export.output_directory import METADATA_FILE
 from fomoad.features.extractor import extractor
 from fomoad.maintenance import adapt_gmm, adapt_patchcore, gate, reviewed, update_page
 from fomoad.maintenance.gate import Cost
+from fomoad.maintenance.originals import REVIEWED, Originals
 from fomoad.maintenance.reviewed import Reviewed
 from fomoad.metadata import AnomalyMetadata
 from fomoad.progress import log, step
@@ -76,11 +77,19 @@ class Features:
         return Features(self.floats[wanted], self.int8[wanted])
 
 
-def run(models: Path, good: Path, out_directory: Path, defects: Path | None = None, force: bool = False) -> None:
+def run(
+    models: Path,
+    good: Path,
+    out_directory: Path,
+    defects: Path | None = None,
+    force: bool = False,
+    data_directory: Path | None = None,
+) -> None:
     """Update the models of a folder with photos of good parts, and write them to another.
 
     Photos that would make the model miss defects that it finds are left out and named, unless `force`. Photos of
-    `defects` are held out too: what is found of them before must be found after.
+    `defects` are held out too: what is found of them before must be found after. With the training's data directory,
+    the models are fitted again to its images and the photos together.
 
     Raises UserError where nothing can be updated; nothing is written then.
     """
@@ -92,12 +101,18 @@ def run(models: Path, good: Path, out_directory: Path, defects: Path | None = No
         raise UserError(f"{models} was trained on tiles of photos, which no update takes: train with the new ones too.")
     photos = reviewed.read(good, before.metadata.input)
     known = None if defects is None else reviewed.read(defects, before.metadata.input)
+    originals = None
+    if data_directory is not None:
+        originals = Originals.open(data_directory, before.metadata, before.settings, before.state)
+        originals.check_reviewed(before.state, photos.names)
     with output_directory.reserve(out_directory):
-        output_directory.publish(out_directory, updated(before, photos, known, force))
+        output_directory.publish(out_directory, updated(before, photos, known, force, originals))
     log(f"Wrote {out_directory}. The page {out_directory / PAGE_FILE} says what changed.")
 
 
-def updated(before: Before, photos: Reviewed, known: Reviewed | None, force: bool) -> dict[str, bytes]:
+def updated(
+    before: Before, photos: Reviewed, known: Reviewed | None, force: bool, originals: Originals | None = None
+) -> dict[str, bytes]:
     """All files of the updated training, the metadata last."""
     state, settings = before.state, before.settings
     with step("Compiling the backbone, twice"):
@@ -106,7 +121,7 @@ def updated(before: Before, photos: Reviewed, known: Reviewed | None, force: boo
         features = Features(*(each(photos.images) for each in extract))
         real = Features(*(each(known.images) for each in extract)) if known else None
     state = replace(state, fit=_with_defects(state.fit, real, 0), int8_fit=_with_defects(state.int8_fit, real, 1))
-    taken, adapted, costs = _gated(state, settings, photos, features, force)
+    taken, adapted, costs = _gated(state, settings, photos, features, force, originals)
     shape = before.metadata.input
     image_shape = shape.height, shape.width, shape.channels
     files = convert_float(settings, image_shape, state.features, adapted[0])
@@ -114,21 +129,28 @@ def updated(before: Before, photos: Reviewed, known: Reviewed | None, force: boo
         settings, state.int8_features, state.ranges, image_shape, adapted[0], adapted[1]
     )
     files[tflite.INT8_FILE].record.profile = measure(tflite.INT8_FILE, files[tflite.INT8_FILE].content)
-    new_names = [f"reviewed/{name}" for name, keep in zip(photos.names, taken, strict=True) if keep]
-    new_state = replace(state, sample_ids=(*state.sample_ids, *new_names), fit=adapted[0], int8_fit=adapted[1])
+    old_ids = state.sample_ids if originals is None else originals.ids
+    sample_ids = (*old_ids, *_sample_ids(photos.only(taken)))
+    new_state = replace(state, sample_ids=sample_ids, fit=adapted[0], int8_fit=adapted[1])
     given = gate.cells_of_defects(before.state.fit.scorer, real.floats, real.int8)[0] if real else None
     record = _record(before, photos, features, taken, adapted[0], costs, given, files)
+    record["fitted_again_to_original_images"] = 0 if originals is None else len(originals.ids)
     log(update_page.summary(record))
     return {name: model.content for name, model in files.items()} | {
         state_file.FILE: training_state.contents(new_state, files),
         RECORD_FILE: json.dumps(record, indent=2, ensure_ascii=False).encode() + b"\n",
         PAGE_FILE: update_page.render_page(record).encode(),
-        METADATA_FILE: _metadata(before, files, int(taken.sum())).model_dump_json(indent=2).encode() + b"\n",
+        METADATA_FILE: _metadata(before, files, len(sample_ids)).model_dump_json(indent=2).encode() + b"\n",
     }
 
 
 def _gated(
-    state: TrainingState, settings: TrainSettings, photos: Reviewed, features: Features, force: bool
+    state: TrainingState,
+    settings: TrainSettings,
+    photos: Reviewed,
+    features: Features,
+    force: bool,
+    originals: Originals | None,
 ) -> tuple[NDArray[np.bool_], tuple[KeptFit, KeptFit], Array]:
     """Adapt to all photos, then without those that cost too much, until none does.
 
@@ -139,8 +161,13 @@ def _gated(
     taken, costs = np.ones(len(photos), bool), np.zeros(len(photos), np.float32)
     while True:
         with step(f"Taking {int(taken.sum())} photos into the model"):
-            adapted = adapt(state, features.only(taken), settings.seed)
-        found = _cost(state, settings, adapted[0], features.only(taken).floats)
+            some = features.only(taken)
+            if originals is None:
+                adapted = adapt(state, some, settings.seed)
+            else:
+                names = _sample_ids(photos.only(taken))
+                adapted = originals.refit(state, settings, some.floats, some.int8, names)
+        found = _cost(state, settings, adapted[0], some.floats)
         if found is None:
             log("No defects are known to this training: nothing can tell what the update costs.")
             return taken, adapted, costs
@@ -161,6 +188,10 @@ def adapt(state: TrainingState, features: Features, seed: int) -> tuple[KeptFit,
     if isinstance(state.fit.scorer, GmmScorer):
         return adapt_gmm.adapt(state, features.floats, features.int8, seed)
     return adapt_patchcore.adapt(state, features.floats, features.int8)
+
+
+def _sample_ids(photos: Reviewed) -> list[str]:
+    return [f"{REVIEWED}{name}" for name in photos.names]
 
 
 def threshold_of(settings: TrainSettings, fit: KeptFit) -> float:
@@ -186,14 +217,14 @@ def _with_defects(fit: KeptFit, real: Features | None, kind: int) -> KeptFit:
     return replace(fit, defects=Cells(*(np.concatenate(pair) for pair in both)))
 
 
-def _metadata(before: Before, files: dict[str, Model], taken: int) -> AnomalyMetadata:
+def _metadata(before: Before, files: dict[str, Model], images: int) -> AnomalyMetadata:
     thresholds = files[tflite.FLOAT_FILE].record.threshold
     old = before.metadata
     return old.model_copy(
         update={
             "nominalThresholdScore": thresholds.suggested,
             "threshold": thresholds,
-            "training_images": old.training_images + taken,
+            "training_images": images,
             "versions": old.versions | {"fomoad": fomoad.__version__},
             "models": {name: model.record for name, model in files.items()},
             "parent": {name: record.sha256 for name, record in old.models.items()},
@@ -230,7 +261,7 @@ def _record(
         }
         for name, keep, cost, first, second in zip(photos.names, taken, costs, *scores, strict=True)
     ]
-    count = len(old.held_out_scores)
+    count = len(fit.held_out_scores) - int(taken.sum())
     sizes = {
         name: {"before": before.metadata.models[name].bytes, "after": len(file.content)} for name, file in files.items()
     }

@@ -16,6 +16,8 @@ def summary(record: dict[str, Any]) -> str:
         f"Threshold: {record['threshold']['before']:g} before, {record['threshold']['after']:g} now.",
         "False alarms: " + ", ".join(f"{share:.1%} {what}" for what, share in record["false_alarms"].items()) + ".",
     ]
+    if record["fitted_again_to_original_images"]:
+        lines.append(f"Fitted again to all {record['fitted_again_to_original_images']} original images and to these.")
     for name, what in (("known_defects_found", "known defects"), ("given_defects_found", "given defects")):
         found = record[name]
         if found:

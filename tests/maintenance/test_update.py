@@ -3,6 +3,8 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from PIL import Image
 
 from fomoad import cli
+from fomoad.errors import UserError
 from fomoad.inference.model import load_model
 from fomoad.maintenance import adapt_patchcore, gate
 from fomoad.maintenance.update import Before
@@ -20,7 +23,7 @@ from fomoad.scorers.standardisation import Standardisation
 from fomoad.training import state
 from fomoad.training.sampling import Cells
 from tests.support.browser import opened
-from tests.training.test_train import textures
+from tests.training.test_train import textures, train, write_data
 
 SHAPE = (64, 64, 1)
 
@@ -86,6 +89,52 @@ def test_the_record_tells_the_history(updated: tuple[Path, Path]) -> None:
         assert page.locator("table").first.locator("tr").count() == 13
 
 
+def test_with_the_training_s_images_the_result_is_a_training_on_everything(trained: Any, tmp_path: Path) -> None:
+    """Of the same size: `train` on old and new images together gives the same scores, a mixture's nearly."""
+    data, out, arguments = trained
+    good, new = photos(tmp_path / "good", bleached(12, 5)), tmp_path / "new"
+    command = ["update", "--good", str(good), "--data-directory", str(data), "--force", "--models"]
+    assert cli.main([*command, str(out), "--out-directory", str(new)]) == 0
+    described = AnomalyMetadata.model_validate_json((new / "anomaly_metadata.json").read_bytes())
+    assert (new / "model.tflite").stat().st_size == (out / "model.tflite").stat().st_size
+    read_back = np.round(bleached(12, 5) * 255).astype(np.float32) / 255
+    everything = write_data(tmp_path / "data", np.concatenate([textures(30, SHAPE, 0), read_back]))
+    (everything / "train_input.json").write_text((data / "train_input.json").read_text())
+    ratio = described.scorer_size / (42 * 7 * 7)
+    plain = [*arguments, f"--sampling-ratio={ratio}", "--contamination=0"]
+    assert train(everything, tmp_path / "plain", *plain) == 0
+    images = np.concatenate([bleached(20, 6), textures(20, SHAPE, 7)])
+    ours, theirs = (load_model(each / "model.tflite").score(images) for each in (new, tmp_path / "plain"))
+    if out.parts[-2].startswith("gmm"):  # with more images, a training takes more components
+        assert np.corrcoef(ours.max(axis=(1, 2)), theirs.max(axis=(1, 2)))[0, 1] > 0.95
+    else:
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+    assert described.training_images == 42
+    record = json.loads((new / "update.json").read_text())
+    assert record["threshold"]["after"] == pytest.approx(described.threshold.suggested, rel=1e-3)
+    assert "all 30 original images" in (new / "update.html").read_text()
+    kept = state.read(new / "model.tflite")
+    assert len(kept.fit.held_out_scores) == len(kept.sample_ids) == 42
+
+
+@pytest.mark.parametrize("fault", ["other data", "forgotten"])
+def test_data_of_another_training_and_forgotten_photos_are_refused(
+    updated: tuple[Path, Path], trained: Any, tmp_path: Path, fault: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second update must be given the photos of the first again: they are in no data directory."""
+    models, data = updated[1], trained[0]
+    good = photos(tmp_path / "good", bleached(2, 1))
+    if fault == "other data":
+        data = write_data(tmp_path / "data", textures(29, SHAPE, 0))
+        (data / "train_input.json").write_text('{"imageInputScaling": "0..1"}')
+    command = ["update", "--models", str(models), "--good", str(good), "--data-directory", str(data)]
+    assert cli.main([*command, "--out-directory", str(tmp_path / "new")]) == 1
+    said = capsys.readouterr().err
+    expected = "does not hold the 30 images" if fault == "other data" else "10 photos that earlier updates took in"
+    assert expected in said
+    assert not (tmp_path / "new").exists()
+
+
 def test_photos_of_defects_are_left_out_and_named(
     updated: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -145,6 +194,56 @@ def test_renewing_a_bank_is_greedy_k_center_going_on() -> None:
         points.append(patches[pick])
     assert len(stay) + len(taken) == 60
     assert sorted(stay) == sorted(np.argsort(-np.array(adds), kind="stable")[: 60 - len(taken)])
+
+
+KILLED_AFTER_SO_MANY_CHANGES = """
+import os, signal, sys
+from pathlib import Path
+from fomoad.export import output_directory
+
+left = int(sys.argv[3])
+replace = Path.replace
+
+def replace_or_die(*arguments):
+    global left
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    left -= 1
+    return replace(*arguments)
+
+Path.replace = replace_or_die
+files = {path.name: path.read_bytes() for path in Path(sys.argv[2]).iterdir()}
+last = files.pop(output_directory.METADATA_FILE)
+output_directory.publish(Path(sys.argv[1]), files | {output_directory.METADATA_FILE: last})
+"""
+
+
+def test_any_order_of_updates_kills_and_restarts_leaves_a_valid_directory_or_none(
+    updated: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """What lies there is one training, whole, or is refused; a restart always makes it whole."""
+    random = np.random.default_rng(3)
+    images = {30: updated[0], 42: updated[1]}
+    target = tmp_path / "models"
+    target.mkdir()
+    outcomes = set()
+    for _ in range(8):
+        wanted = int(random.choice(list(images)))
+        command = [sys.executable, "-c", KILLED_AFTER_SO_MANY_CHANGES, str(target), str(images[wanted])]
+        killed = subprocess.run([*command, str(random.integers(0, 20))]).returncode != 0
+        if (target / "anomaly_metadata.json").exists():
+            found = Before.read(target)
+            assert len(found.state.sample_ids) == found.metadata.training_images
+            assert killed or found.metadata.training_images == wanted
+            outcomes.add(("valid", killed))
+        else:
+            assert killed
+            with pytest.raises(UserError, match="cannot be read"):
+                Before.read(target)
+            outcomes.add(("none", killed))
+            subprocess.run([*command, "1000"], check=True)
+            assert Before.read(target).metadata.training_images == wanted
+    assert {("none", True), ("valid", False)} <= outcomes
 
 
 @pytest.mark.parametrize("fault", ["same", "empty", "broken", "metadata", "state", "missing"])
