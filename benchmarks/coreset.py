@@ -18,18 +18,20 @@ activations are, with noise. With `--features` they are the rows of a file inste
 import argparse
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import anomalib_peer
 from fomoad.coreset.greedy import coverage_radius, greedy_k_center
-from fomoad.coreset.streaming import streamed_k_center
+from fomoad.coreset.streaming import Part, streamed_k_center
 
 Floats = NDArray[np.float32]
+S = TypeVar("S")
 Clock = Callable[[], float]
 """Seconds since some moment."""
 
@@ -193,11 +195,22 @@ def compare_selections(points: Floats, count: int) -> None:
     print(f"coverage radius {ratio:.4f} times its.\n", flush=True)
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """A matrix (n, d) that is read BLOCK_ROWS at a time."""
+
+    points: Floats
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def read(self, part: Part[S]) -> Iterator[S]:
+        for start in range(0, len(self.points), BLOCK_ROWS):
+            yield part(iter([(start, self.points[start : start + BLOCK_ROWS])]))
+
+
 def compare_streamed(points: Floats, count: int, repeats: int, clock: Clock) -> None:
     """Coverage radius and time of the selection that holds few rows, against the exact one."""
-
-    def read() -> Iterator[Floats]:
-        return (points[start : start + BLOCK_ROWS] for start in range(0, len(points), BLOCK_ROWS))
 
     held_rows = [len(points) // share for share in HELD if len(points) // share >= 4 * count]
     times: dict[int, list[float]] = {held: [] for held in (len(points), *held_rows)}
@@ -205,7 +218,7 @@ def compare_streamed(points: Floats, count: int, repeats: int, clock: Clock) -> 
     for seed in range(repeats):
         for held in times:
             start = clock()
-            picks = streamed_k_center(read, count, seed, held)
+            picks = streamed_k_center(_Parts(points), count, seed, held)
             times[held].append(clock() - start)
             radii[held].append(coverage_radius(points, points[picks]))
     exact = float(np.mean(radii[len(points)]))

@@ -7,6 +7,7 @@ temporary file, and where there is no room for that either, each pass computes t
 
 import contextlib
 import contextvars
+import itertools
 import math
 import os
 import shutil
@@ -15,10 +16,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import BinaryIO, Final, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from fomoad.errors import UserError
 from fomoad.progress import log, track
@@ -29,6 +31,11 @@ Extract = Callable[[Array], Array]
 Batch = tuple[slice, Array]
 """Rows, and the features (n, rows, columns, D) of the images there."""
 
+R = TypeVar("R", covariant=True)
+S = TypeVar("S")
+
+SHARD_BATCHES: Final = 8
+"""Batches of images in a shard."""
 LARGEST_FEATURE: Final = 1e6
 """Activations of trained networks are tens; beyond this, sums of their squares overflow."""
 BATCH_BYTES: Final = 16 * 2**20
@@ -47,8 +54,35 @@ class Batched(Protocol):
 
     def __len__(self) -> int: ...
 
+    def rows(self, rows: slice) -> Array:
+        """Some of them."""
+
     def batches(self) -> Iterator[Batch]:
         """All of them, from first to last."""
+
+
+class Step(Protocol[R]):
+    """What a pass does with a shard: some consecutive batches, from first to last.
+
+    A shard's result depends on that shard alone, so that shards may be worked on anywhere. What a step holds, and what
+    it gives, is made of dataclasses, numbers and arrays.
+    """
+
+    def __call__(self, batches: Iterator[Batch]) -> R: ...
+
+
+class Source(Protocol):
+    """The features of all training images, shard by shard. Bounds of shards depend on the images' size alone."""
+
+    extract: Extract
+
+    def __len__(self) -> int: ...
+
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of an image's grid."""
+
+    def map(self, step: Step[S], what: str) -> Iterator[S]:
+        """Yield `step` of each shard, from first to last, showing progress under the name `what`."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +94,20 @@ class StoredFeatures:
     def __len__(self) -> int:
         return len(self.features)
 
+    def rows(self, rows: slice) -> Array:
+        """Some of them."""
+        return np.asarray(self.features[rows])
+
     def batches(self) -> Iterator[Batch]:
         """All of them, from first to last, some BATCH_BYTES at a time."""
         size = max(1, BATCH_BYTES // self.features[0].nbytes)
         for start in range(0, len(self), size):
             rows = slice(start, min(start + size, len(self)))
-            yield rows, np.asarray(self.features[rows])
+            yield rows, self.rows(rows)
 
 
 class FeatureSource:
-    """The features of all training images, in batches.
+    """The features of all training images, computed in this process.
 
     They are kept in memory where they fit into a share of the memory limit (in bytes), else in a file without a name
     in the work directory, which vanishes with this object or the process, however that ends. Without a work
@@ -91,6 +129,16 @@ class FeatureSource:
     def batches(self, what: str) -> Iterator[Batch]:
         """Yield all batches from first to last, showing progress under the name `what`."""
         yield from track(self._computed() if self._store is None else self._store, what, len(self), _batch_size)
+
+    def grid(self) -> tuple[int, int]:
+        """See Source."""
+        rows, columns = self.extract(self.images.rows(slice(0, 1))).shape[1:3]
+        return rows, columns
+
+    def map(self, step: Step[S], what: str) -> Iterator[S]:
+        """See Source."""
+        for shard in _in_shards(self.batches(what)):
+            yield worked_on(step, shard)
 
     def _computed(self) -> Iterator[Batch]:
         store: _Store | None = None
@@ -121,6 +169,12 @@ class FeatureSource:
     def _give_up(self, reason: str) -> None:
         log(f"{reason}: they are computed again in each pass.")
         self._folder = None
+
+
+def worked_on(step: Step[S], batches: Iterator[Batch]) -> S:
+    """The result of a step, with the same bytes on machines with other numbers of processors."""
+    with threadpool_limits(1):
+        return step(batches)
 
 
 def check_features(rows: slice, images: Array, features: Array) -> None:
@@ -219,6 +273,15 @@ def _disk_folder() -> Path | None:
             kinds[Path(place)] = kind
     mounted = next((kinds[place] for place in (folder, *folder.parents) if place in kinds), "")
     return None if mounted in MEMORY_FILE_SYSTEMS else folder
+
+
+def _in_shards(batches: Iterator[Batch]) -> Iterator[Iterator[Batch]]:
+    """The same batches, SHARD_BATCHES at a time."""
+    for first in batches:
+        shard = itertools.chain([first], itertools.islice(batches, SHARD_BATCHES - 1))
+        yield shard
+        for _ in shard:  # what the step has left
+            pass
 
 
 def _read_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:

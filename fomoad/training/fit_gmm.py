@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
-from fomoad.features.store import FeatureSource
+from fomoad.features.store import Source
 from fomoad.machine import processors
 from fomoad.progress import log, step
 from fomoad.scorers.gmm import GmmScorer
 from fomoad.scorers.standardisation import Scale, Standardisation
 from fomoad.training import sampling
-from fomoad.training.fit import Fit, image_scores
+from fomoad.training.fit import Fit, held_out_scores, image_scores
 from fomoad.training.sampling import Cells, Sample
 
 Array = NDArray[np.float32]
@@ -53,7 +53,7 @@ class GmmFitter:
     scale: Scale
     seed: int
 
-    def fit(self, source: FeatureSource, sample_ids: Sequence[str]) -> GmmFit:
+    def fit(self, source: Source, sample_ids: Sequence[str]) -> GmmFit:
         """Fit to float features."""
         samples = sampling.number_samples(sample_ids)
         sample = sampling.draw(source, sample_ids, self.seed)
@@ -68,12 +68,12 @@ class GmmFitter:
             log(f"For so few images the mixture has {count} components instead of {self.components}.")
         return _scored(source, sample, samples, fit)
 
-    def scorer(self, source: FeatureSource, sample_ids: Sequence[str]) -> GmmScorer:
+    def scorer(self, source: Source, sample_ids: Sequence[str]) -> GmmScorer:
         """Fit one mixture to the features of all images."""
         sample = sampling.draw(source, sample_ids, self.seed)
         return self._fit_without(sample, self._most(sample), None)
 
-    def refit(self, source: FeatureSource, sample_ids: Sequence[str], start: GmmFit) -> GmmFit:
+    def refit(self, source: Source, sample_ids: Sequence[str], start: GmmFit) -> GmmFit:
         """Fit to int8 features: each mixture starts from its match in `start`."""
         samples = sampling.number_samples(sample_ids)
         sample = sampling.draw(source, sample_ids, self.seed)
@@ -86,7 +86,7 @@ class GmmFitter:
 
         return _scored(source, sample, samples, _each(fit_without, sample))
 
-    def shrink(self, source: FeatureSource, sample_ids: Sequence[str], fit: GmmFit, excess: int) -> None:
+    def shrink(self, source: Source, sample_ids: Sequence[str], fit: GmmFit, excess: int) -> None:
         """Nothing of a mixture can be left out."""
 
     def _most(self, sample: Sample) -> int:
@@ -163,21 +163,27 @@ def _each(fit_without: Callable[[int | None], GmmScorer], sample: Sample) -> lis
         return list(pool.map(fit_without, [None, *range(sample.folds)]))
 
 
-def _scored(source: FeatureSource, sample: Sample, samples: NDArray[np.int64], mixtures: list[GmmScorer]) -> GmmFit:
-    """Score every image by the mixture that held its fold out."""
-    scorer, *held_out = mixtures
-    held_out_scores = np.empty(len(source), np.float32)
+@dataclass(frozen=True)
+class Unseen:
+    """Scores images by the mixture that held their fold out; `fold_of` (N,) is the fold of each."""
 
-    def score_unseen(features: Array, images: NDArray[np.int64]) -> Array:
+    fold_of: NDArray[np.int64]
+    held_out: tuple[GmmScorer, ...]
+
+    def __call__(self, features: Array, images: NDArray[np.int64]) -> Array:
+        """See ScoreUnseen."""
         scores = np.empty(len(features), np.float32)
-        for fold in np.unique(sample.fold_of[images]):
-            mine = np.flatnonzero(sample.fold_of[images] == fold)
-            scores[mine] = image_scores(held_out[fold].score(features[mine]))
+        for fold in np.unique(self.fold_of[images]):
+            mine = np.flatnonzero(self.fold_of[images] == fold)
+            scores[mine] = image_scores(self.held_out[fold].score(features[mine]))
         return scores
 
-    for rows, features in source.batches("Scoring training images"):
-        held_out_scores[rows] = score_unseen(features, np.arange(rows.start, rows.stop))
-    return GmmFit(scorer, held_out_scores, samples, score_unseen, tuple(held_out), sample.cells)
+
+def _scored(source: Source, sample: Sample, samples: NDArray[np.int64], mixtures: list[GmmScorer]) -> GmmFit:
+    """Score every image by the mixture that held its fold out."""
+    scorer, *held_out = mixtures
+    unseen = Unseen(sample.fold_of, tuple(held_out))
+    return GmmFit(scorer, held_out_scores(source, unseen), samples, unseen, unseen.held_out, sample.cells)
 
 
 def _held_out_likelihood(sample: Sample, mixtures: list[GmmScorer]) -> float:

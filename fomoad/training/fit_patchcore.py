@@ -4,24 +4,25 @@ import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from fomoad.coreset.streaming import streamed_k_center
+from fomoad.coreset.streaming import Part, streamed_k_center
 from fomoad.errors import UserError
-from fomoad.features.store import Batch, FeatureSource
+from fomoad.features.store import Batch, Source
 from fomoad.machine import processors
 from fomoad.progress import log, step
 from fomoad.scorers.patchcore import PatchCoreScorer
 from fomoad.scorers.standardisation import Scale, Standardisation
 from fomoad.training import sampling
-from fomoad.training.fit import Fit
+from fomoad.training.fit import Fit, held_out_scores
 from fomoad.training.sampling import Sample
 
 Array = NDArray[np.float32]
+S = TypeVar("S")
 
 SAMPLE_SHARE: Final = 1 / 4
 """Share of the memory limit that the sample takes which patches are selected from; twice as much is held at times."""
@@ -59,7 +60,7 @@ class PatchCoreFitter:
     memory_limit: int
     seed: int
 
-    def fit(self, source: FeatureSource, sample_ids: Sequence[str]) -> PatchCoreFit:
+    def fit(self, source: Source, sample_ids: Sequence[str]) -> PatchCoreFit:
         """Fit to float features."""
         samples = sampling.number_samples(sample_ids)
         sample = sampling.draw(source, sample_ids, self.seed)
@@ -68,14 +69,14 @@ class PatchCoreFitter:
         scorers = self._scorers(source, samples, standardisations, patches)
         return _scored(source, sample, samples, scorers, patches)
 
-    def scorer(self, source: FeatureSource, sample_ids: Sequence[str]) -> PatchCoreScorer:
+    def scorer(self, source: Source, sample_ids: Sequence[str]) -> PatchCoreScorer:
         """Select a memory bank from the features of all images."""
         samples = sampling.number_samples(sample_ids)
         standardise = sampling.whiten(*sampling.draw(source, sample_ids, self.seed).without(None), self.scale)
         [scorer] = self._scorers(source, samples, [standardise], self._select(source, standardise))
         return scorer
 
-    def refit(self, source: FeatureSource, sample_ids: Sequence[str], start: PatchCoreFit) -> PatchCoreFit:
+    def refit(self, source: Source, sample_ids: Sequence[str], start: PatchCoreFit) -> PatchCoreFit:
         """Fit to int8 features: the bank is made of the same patches as that of `start`."""
         samples = sampling.number_samples(sample_ids)
         sample = sampling.draw(source, sample_ids, self.seed)
@@ -83,9 +84,7 @@ class PatchCoreFitter:
         scorers = self._scorers(source, samples, standardisations, start.patches)
         return _scored(source, sample, samples, [scorer.rounded() for scorer in scorers], start.patches)
 
-    def shrink(
-        self, source: FeatureSource, sample_ids: Sequence[str], fit: PatchCoreFit, excess: int
-    ) -> PatchCoreFit | None:
+    def shrink(self, source: Source, sample_ids: Sequence[str], fit: PatchCoreFit, excess: int) -> PatchCoreFit | None:
         """The fit whose bank is made of the first picks only: greedy picks are nested."""
         # An entry takes a byte a feature and a little more, so that this many fewer are always enough.
         kept = len(fit.patches) - math.ceil(excess / fit.scorer.bank.shape[1])
@@ -97,7 +96,7 @@ class PatchCoreFitter:
         scorers = self._scorers(source, samples, _standardisations(sample, self.scale), fit.patches[:kept])
         return _scored(source, sample, samples, scorers, fit.patches[:kept])
 
-    def _select(self, source: FeatureSource, standardise: Standardisation) -> NDArray[np.int64]:
+    def _select(self, source: Source, standardise: Standardisation) -> NDArray[np.int64]:
         """The number (M,) of each of the bank's entries among all patches."""
         patches = len(source) * standardise.positions
         row_bytes = 4 * standardise.dimensions
@@ -106,18 +105,13 @@ class PatchCoreFitter:
         if count == most:
             log(f"The memory bank is limited to {most} of {patches} patches.")
 
-        def read() -> Iterator[Array]:
-            for _, features in source.batches("Reading features"):
-                with threadpool_limits(1):  # the same bytes on machines with other numbers of processors
-                    rows = standardise(features).reshape(-1, standardise.dimensions)
-                yield rows
-
         with step(f"Selecting {count} of {patches} patches for the memory bank"):
-            return streamed_k_center(read, count, self.seed, int(self.memory_limit * SAMPLE_SHARE) // row_bytes)
+            held = int(self.memory_limit * SAMPLE_SHARE) // row_bytes
+            return streamed_k_center(Patches(source, standardise), count, self.seed, held)
 
     def _scorers(
         self,
-        source: FeatureSource,
+        source: Source,
         samples: NDArray[np.int64],
         standardisations: list[Standardisation],
         patches: NDArray[np.int64],
@@ -147,8 +141,79 @@ def _standardisations(sample: Sample, scale: Scale) -> list[Standardisation]:
     return [sampling.whiten(*sample.without(fold), scale) for fold in (None, *range(sample.folds))]
 
 
+@dataclass(frozen=True)
+class Patches:
+    """All patches of the images, standardised, as a matrix."""
+
+    source: Source
+    standardise: Standardisation
+
+    def __len__(self) -> int:
+        return len(self.source) * self.standardise.positions
+
+    def read(self, part: Part[S]) -> Iterator[S]:
+        """See fomoad.coreset.streaming.Matrix."""
+        return self.source.map(OfPatches(self.standardise, part), "Reading features")
+
+
+@dataclass(frozen=True)
+class OfPatches(Generic[S]):
+    """A step that gives a shard's patches to a reading."""
+
+    standardise: Standardisation
+    part: Part[S]
+
+    def __call__(self, batches: Iterator[Batch]) -> S:
+        """What the reading finds."""
+        positions, dimensions = self.standardise.positions, self.standardise.dimensions
+        return self.part(
+            (rows.start * positions, self.standardise(features).reshape(-1, dimensions)) for rows, features in batches
+        )
+
+
+@dataclass(frozen=True)
+class Gather:
+    """A step that takes the features of the patches of these numbers (M,), ascending, `positions` to an image."""
+
+    patches: NDArray[np.int64]
+    positions: int
+
+    def __call__(self, batches: Iterator[Batch]) -> Array:
+        """The features (m, D) of those in a shard."""
+        gathered = []
+        for rows, features in batches:
+            start, stop = rows.start * self.positions, rows.stop * self.positions
+            first, last = np.searchsorted(self.patches, (start, stop))
+            gathered.append(features.reshape(-1, features.shape[-1])[self.patches[first:last] - start])
+        return np.concatenate(gathered)
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """Scores images by the scorer that held their fold out, without the bank entries of their own samples.
+
+    `fold_of` (N,) and `samples` (N,) are the fold and the sample of each image.
+    """
+
+    fold_of: NDArray[np.int64]
+    samples: NDArray[np.int64]
+    held_out: tuple[PatchCoreScorer, ...]
+
+    def __call__(self, features: Array, images: NDArray[np.int64]) -> Array:
+        """See ScoreUnseen."""
+        scores = np.empty(len(features), np.float32)
+
+        def score(fold: int) -> None:
+            mine = np.flatnonzero(self.fold_of[images] == fold)
+            scores[mine] = self.held_out[fold].held_out_scores(features[mine], self.samples[images[mine]])
+
+        with threadpool_limits(1), ThreadPoolExecutor(processors()) as pool:  # a thread for a fold, not a product
+            list(pool.map(score, range(len(self.held_out))))
+        return scores
+
+
 def _scored(
-    source: FeatureSource,
+    source: Source,
     sample: Sample,
     samples: NDArray[np.int64],
     scorers: list[PatchCoreScorer],
@@ -156,45 +221,12 @@ def _scored(
 ) -> PatchCoreFit:
     """Score each image by the scorer that held its fold out, without the bank entries of its own sample."""
     scorer, *held_out = scorers
-    scores = np.empty(len(source), np.float32)
-
-    def score_unseen(features: Array, images: NDArray[np.int64]) -> Array:
-        unseen = np.empty(len(features), np.float32)
-
-        def score(fold: int) -> None:
-            mine = np.flatnonzero(sample.fold_of[images] == fold)
-            unseen[mine] = held_out[fold].held_out_scores(features[mine], samples[images[mine]])
-
-        with threadpool_limits(1), ThreadPoolExecutor(processors()) as pool:  # a thread for a fold, not a product
-            list(pool.map(score, range(len(held_out))))
-        return unseen
-
-    for rows, features in _merged(source.batches("Scoring training images")):
-        scores[rows] = score_unseen(features, np.arange(rows.start, rows.stop))
-    return PatchCoreFit(scorer, scores, samples, score_unseen, patches)
+    unseen = Unseen(sample.fold_of, samples, tuple(held_out))
+    return PatchCoreFit(scorer, held_out_scores(source, unseen, MERGED_BYTES), samples, unseen, patches)
 
 
-def _merged(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """The same batches, as many together as are at least MERGED_BYTES of features."""
-    pending: list[Batch] = []
-    for batch in batches:
-        pending.append(batch)
-        if sum(features.nbytes for _, features in pending) >= MERGED_BYTES:
-            yield _joined(pending)
-            pending = []
-    if pending:
-        yield _joined(pending)
-
-
-def _joined(batches: list[Batch]) -> Batch:
-    return slice(batches[0][0].start, batches[-1][0].stop), np.concatenate([features for _, features in batches])
-
-
-def _gather(source: FeatureSource, patches: NDArray[np.int64], positions: int) -> Array:
+def _gather(source: Source, patches: NDArray[np.int64], positions: int) -> Array:
     """The features (M, D) of the patches of these numbers, `positions` to an image."""
-    gathered: list[tuple[NDArray[np.int64], Array]] = []
-    for rows, features in source.batches("Reading features"):
-        mine = np.flatnonzero((patches >= rows.start * positions) & (patches < rows.stop * positions))
-        gathered.append((mine, features.reshape(-1, features.shape[-1])[patches[mine] - rows.start * positions]))
-    order = np.concatenate([mine for mine, _ in gathered])
-    return np.concatenate([features for _, features in gathered])[np.argsort(order)]
+    order = np.argsort(patches)
+    gathered = np.concatenate(list(source.map(Gather(patches[order], positions), "Reading features")))
+    return gathered[np.argsort(order)]

@@ -1,8 +1,9 @@
 """What a fit learns from: folds of the images, moments of their features, and a sample of cells."""
 
 import functools
+import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -12,7 +13,7 @@ from sklearn.model_selection import GroupKFold
 from threadpoolctl import threadpool_limits
 
 from fomoad.errors import UserError
-from fomoad.features.store import FeatureSource
+from fomoad.features.store import Batch, Source
 from fomoad.scorers.standardisation import WHITENING, Moments, Scale, Standardisation, standardisation
 
 Array = NDArray[np.float32]
@@ -64,25 +65,69 @@ class Sample:
         return Cells(self.cells.features[kept], self.cells.positions[kept], self.cells.images[kept])
 
 
-def draw(source: FeatureSource, sample_ids: Sequence[str], seed: int) -> Sample:
+@dataclass(frozen=True)
+class Drawn:
+    """What is drawn from a shard: moments of its folds, and the feature vectors (n, D) of its cells.
+
+    `folds` (f,) number them, `counts` (f,) are their images, `totals` and `squares` (f, rows, columns, D) their sums.
+    """
+
+    folds: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    totals: NDArray[np.float64]
+    squares: NDArray[np.float64]
+    cells: Array
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Draws from shards: the cells at `positions` (n,) of `images` (n,), in their order, and moments.
+
+    `fold_of` (N,) is the fold of each image.
+    """
+
+    fold_of: NDArray[np.int8]
+    images: NDArray[np.int64]
+    positions: NDArray[np.int64]
+
+    def __call__(self, batches: Iterator[Batch]) -> Drawn:
+        """What a shard gives."""
+        moments: dict[int, Moments] = {}
+        cells = []
+        for rows, features in batches:
+            fold_of = self.fold_of[rows]
+            for fold in np.unique(fold_of).tolist():
+                mine = Moments.of(features[fold_of == fold])
+                moments[fold] = moments[fold] + mine if fold in moments else mine
+            first, last = np.searchsorted(self.images, (rows.start, rows.stop))
+            images, positions = self.images[first:last] - rows.start, self.positions[first:last]
+            cells.append(features.reshape(len(features), -1, features.shape[-1])[images, positions])
+        found = [moments[fold] for fold in moments]
+        return Drawn(
+            np.array(list(moments), np.int64),
+            np.array([each.count for each in found], np.int64),
+            np.stack([each.total for each in found]),
+            np.stack([each.squares for each in found]),
+            np.concatenate(cells),
+        )
+
+
+def draw(source: Source, sample_ids: Sequence[str], seed: int) -> Sample:
     """Split the images into folds and read their features once: at most MAX_CELLS cells, as many from each image."""
     random = np.random.default_rng(seed)
     fold_of = assign_folds(sample_ids, fold_count(len(set(sample_ids))), seed)
+    per_image = math.prod(source.grid())
+    quota = _quota(len(source), per_image)
+    positions = np.concatenate([random.permutation(per_image)[:take] for take in quota])
+    images = np.arange(len(source)).repeat(quota)
     moments: dict[int, Moments] = {}
-    chosen, positions, images = [], [], []
-    for rows, features in source.batches("Extracting features"):
-        for fold in np.unique(fold_of[rows]):
-            mine = Moments.of(features[fold_of[rows] == fold])
+    cells = []
+    for drawn in source.map(Draw(fold_of.astype(np.int8), images, positions), "Extracting features"):
+        for fold, *sums in zip(drawn.folds.tolist(), drawn.counts.tolist(), drawn.totals, drawn.squares, strict=True):
+            mine = Moments(*sums)
             moments[fold] = moments[fold] + mine if fold in moments else mine
-        count, per_image, dimensions = len(features), features.shape[1] * features.shape[2], features.shape[3]
-        quota = _quota(rows, len(source), per_image)
-        cells = features.reshape(count, per_image, dimensions)
-        for row, (grid, take) in enumerate(zip(cells, quota, strict=True), rows.start):
-            picks = random.permutation(per_image)[:take]
-            chosen.append(grid[picks])
-            positions.append(picks)
-            images.append(np.full(take, row))
-    sampled = Cells(np.concatenate(chosen), np.concatenate(positions), np.concatenate(images))
+        cells.append(drawn.cells)
+    sampled = Cells(np.concatenate(cells), positions, images)
     return Sample(fold_of, [moments[fold] for fold in sorted(moments)], sampled)
 
 
@@ -129,8 +174,7 @@ def number_samples(sample_ids: Sequence[str]) -> NDArray[np.int64]:
     return samples
 
 
-def _quota(rows: slice, images: int, per_image: int) -> NDArray[np.int64]:
-    """How many cells to take from each image of a batch, so that MAX_CELLS are spread evenly over all images."""
+def _quota(images: int, per_image: int) -> NDArray[np.int64]:
+    """How many cells to take from each image (images,), so that MAX_CELLS are spread evenly over all of them."""
     total = min(MAX_CELLS, images * per_image)
-    edges = np.arange(rows.start, rows.stop + 1) * total // images
-    return np.diff(edges)
+    return np.diff(np.arange(images + 1) * total // images)
