@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
+from fomoad.cluster import kinds
+from fomoad.cluster.kinds import Kind
 from fomoad.progress import track
 
 T = TypeVar("T")
@@ -11,6 +13,10 @@ R = TypeVar("R")
 
 class Engine(Protocol):
     """What runs tasks."""
+
+    @property
+    def kind(self) -> Kind | None:
+        """The kind of all that do tasks; None where they may differ."""
 
     def map(
         self, function: Callable[[T], R], items: Sequence[T], what: str, lost: Callable[[T, str], R] | None = None
@@ -30,6 +36,11 @@ class Engine(Protocol):
 
 class Here:
     """Does one task after the other in this process."""
+
+    @property
+    def kind(self) -> Kind:
+        """That of this process."""
+        return kinds.mine()
 
     def map(
         self, function: Callable[[T], R], items: Sequence[T], what: str, lost: Callable[[T, str], R] | None = None

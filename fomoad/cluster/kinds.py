@@ -1,6 +1,7 @@
 """What a worker is: its processor and its libraries. Models have the same bytes on workers of one kind."""
 
 import functools
+import hashlib
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ class Kind:
 @functools.cache
 def mine() -> Kind:
     """The kind of this process."""
-    versions = [("fomoad", fomoad.__version__), ("Python", platform.python_version())]
+    versions = [("fomoad", f"{fomoad.__version__} of code {_code()}"), ("Python", platform.python_version())]
     for name in PACKAGES:
         try:
             versions.append((name, metadata.version(name)))
@@ -74,6 +75,15 @@ def difference(kind: Kind, other: Kind) -> str:
     parts += [f"{kind.processors} processors"] if kind.processors != other.processors else []
     parts += [f"{name} {version}" for name, version in kind.versions if (name, version) not in other.versions]
     return ", ".join(parts) or "without what the other has"
+
+
+def _code() -> str:
+    """The beginning of a SHA-256 of all of fomoad's modules: other code may give other bytes."""
+    total = hashlib.sha256()
+    folder = Path(fomoad.__file__).parent
+    for path in sorted(folder.rglob("*.py")):
+        total.update(f"\0{path.relative_to(folder)}\0".encode() + path.read_bytes())
+    return total.hexdigest()[:12]
 
 
 def _processor() -> str:

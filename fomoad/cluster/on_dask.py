@@ -37,17 +37,17 @@ _ONE_AT_A_TIME: Final = threading.Lock()
 
 @dataclass(frozen=True)
 class OnDask:
-    """Tasks on the workers of a Dask scheduler; `expected` is their kind, None where kinds may differ."""
+    """Tasks on the workers of a Dask scheduler; `kind` is that of all workers, None where kinds may differ."""
 
     client: Client
     address: str
-    expected: Kind | None
+    kind: Kind | None
 
     def map(
         self, function: Callable[[T], R], items: Sequence[T], what: str, lost: Callable[[T, str], R] | None = None
     ) -> Iterator[R]:
         """See fomoad.cluster.engine.Engine."""
-        call = functools.partial(_do, function, self.expected)
+        call = functools.partial(_do, function, self.kind)
         log(f"{what}: 0 of {len(items)} on {self.address}")
         start = time.monotonic()
         futures = self.client.map(call, items, pure=False, batch_size=None)
@@ -109,7 +109,7 @@ def local(workers: int) -> Iterator[OnDask]:
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # any port: else two runs on a machine warn of each other
             memory_limit=0,  # a training keeps --memory-limit itself
         ) as cluster,
         Client(cluster) as client,

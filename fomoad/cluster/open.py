@@ -31,6 +31,11 @@ class Cluster:
     certificates: Mapping[str, Path] = field(default_factory=dict)
     allow_mixed: bool = False
 
+    @property
+    def is_local(self) -> bool:
+        """Whether all tasks run on this machine."""
+        return self.address is None or self.address.startswith(LOCAL)
+
     def open(self) -> contextlib.AbstractContextManager[Engine]:
         """The engine. Raises UserError for an address that cannot be used, at once or when it is entered."""
         if self.address is None:

@@ -11,6 +11,7 @@ HELP = "Train on a data directory of good images and write models and a threshol
 def declare(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     from fomoad import settings
+    from fomoad.cluster import open as cluster
 
     parser.add_argument("--info-file", "--input-file", type=Path, help="the block's train_input.json (optional)")
     parser.add_argument("--data-directory", type=Path, help="folder with X_split_train.npy (required)")
@@ -27,12 +28,19 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-state", action="store_true", help="leave out training_state.npz, which monitor and update need"
     )
+    parser.add_argument(
+        "--shared-directory",
+        type=Path,
+        help="with --cluster: folder that this machine and all workers see under the same path",
+    )
+    cluster.declare(parser)
     settings.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
     from fomoad import extras, parameters
+    from fomoad.cluster import open as cluster
     from fomoad.data.label_names import read_label_map
     from fomoad.training.train import train
 
@@ -43,6 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
     for name in ("data_directory", "out_directory"):
         if getattr(arguments, name) is None:
             raise UserError(f"The argument --{name.replace('_', '-')} is required; see fomoad train --help.")
+    where = cluster.of(arguments)
     extras.require("train", "fomoad train")
     names = read_label_map(arguments.labels) if arguments.labels else None
     train(
@@ -53,4 +62,6 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.work_directory,
         keep_state=not arguments.no_state,
         label_names=names,
+        cluster=where,
+        shared_directory=arguments.shared_directory,
     )

@@ -48,10 +48,17 @@ class Images:
             return scaling.from_pixels(values, self.scaling)
         return values.astype(np.float32, copy=False)
 
+    def first(self) -> NDArray[np.float32]:
+        """The first image, as a batch of one."""
+        return self.rows(slice(0, 1))
+
+    def batch_size(self) -> int:
+        """How many images are read at a time where nobody says it."""
+        return max(1, BATCH_BYTES // (4 * int(np.prod(self.shape))))
+
     def batches(self, size: int | None = None) -> Iterator[tuple[slice, NDArray[np.float32]]]:
         """Yield (rows, images) from first to last, in batches of `size` or of about BATCH_BYTES."""
-        if size is None:
-            size = max(1, BATCH_BYTES // (4 * int(np.prod(self.shape))))
+        size = size or self.batch_size()
         for start in range(0, len(self), size):
             rows = slice(start, min(start + size, len(self)))
             yield rows, self.rows(rows)

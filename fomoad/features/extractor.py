@@ -11,18 +11,23 @@ import numpy as np
 from fomoad.backbones.graph import Ranges
 from fomoad.export import tflite
 from fomoad.export.trace import Exported
+from fomoad.features.backbone_file import BackboneFile
 from fomoad.features.pooling import Features
 from fomoad.features.store import Extract
-from fomoad.inference.runtimes import load_tflite
 
 BATCH_PIXELS: Final = 16 * 96 * 96
 """Images of about so many pixels together are computed at a time: more would outgrow the cache and gain nothing."""
 
 
-def extractor(features: Features, ranges: Ranges | None = None) -> Extract:
+def compiled(features: Features, ranges: Ranges | None = None) -> BackboneFile:
     """Compile the float features, or with `ranges` those of int8 kernels, for batches of any size."""
     shape = features.network.input_shape
     exported = Exported(lambda image: features.graph(image, ranges), shape)
     content = tflite.convert_features(exported, rounded=ranges is not None)
     batch = max(1, BATCH_PIXELS // int(np.prod(shape[:2])))
-    return load_tflite(content, "backbone", batch).score
+    return BackboneFile(np.frombuffer(content, np.uint8), batch)
+
+
+def extractor(features: Features, ranges: Ranges | None = None) -> Extract:
+    """Compile them, and load them to be run in this process."""
+    return compiled(features, ranges).load()

@@ -54,8 +54,8 @@ class Batched(Protocol):
 
     def __len__(self) -> int: ...
 
-    def rows(self, rows: slice) -> Array:
-        """Some of them."""
+    def first(self) -> Array:
+        """The first of them, as a batch of one."""
 
     def batches(self) -> Iterator[Batch]:
         """All of them, from first to last."""
@@ -94,16 +94,16 @@ class StoredFeatures:
     def __len__(self) -> int:
         return len(self.features)
 
-    def rows(self, rows: slice) -> Array:
-        """Some of them."""
-        return np.asarray(self.features[rows])
+    def first(self) -> Array:
+        """The first of them, as a batch of one."""
+        return np.asarray(self.features[:1])
 
     def batches(self) -> Iterator[Batch]:
         """All of them, from first to last, some BATCH_BYTES at a time."""
         size = max(1, BATCH_BYTES // self.features[0].nbytes)
         for start in range(0, len(self), size):
             rows = slice(start, min(start + size, len(self)))
-            yield rows, self.rows(rows)
+            yield rows, np.asarray(self.features[rows])
 
 
 class FeatureSource:
@@ -132,7 +132,7 @@ class FeatureSource:
 
     def grid(self) -> tuple[int, int]:
         """See Source."""
-        rows, columns = self.extract(self.images.rows(slice(0, 1))).shape[1:3]
+        rows, columns = self.extract(self.images.first()).shape[1:3]
         return rows, columns
 
     def map(self, step: Step[S], what: str) -> Iterator[S]:
@@ -189,7 +189,8 @@ def check_features(rows: slice, images: Array, features: Array) -> None:
             f"The backbone's features of training image {rows.start} and those after it are {what}: its weights are "
             "damaged or random in part. Give the whole weights of the same backbone, or --weights auto."
         )
-    if np.ptp(images) > 0 and not np.ptp(features, axis=(0, 1, 2)).any():
+    several = features[..., 0].size > 1
+    if several and np.ptp(images) > 0 and not np.ptp(features, axis=(0, 1, 2)).any():
         raise UserError(
             "The backbone's features are the same for all images and positions: its weights are damaged or random in "
             "part. Give the whole weights of the same backbone, or --weights auto."

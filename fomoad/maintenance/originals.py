@@ -119,6 +119,9 @@ class _Joined:
     def __len__(self) -> int:
         return len(self.originals) + len(self.new)
 
+    def first(self) -> Array:
+        return self.originals.extract(self.originals.images.first())
+
     def batches(self) -> Iterator[Batch]:
         yield from self.originals.batches("Reading features")
         yield slice(len(self.originals), len(self)), self.new

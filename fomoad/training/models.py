@@ -19,9 +19,9 @@ from fomoad.device.profile import RUNTIME_NAMES, Profile
 from fomoad.errors import UserError
 from fomoad.export import tflite
 from fomoad.export.output_directory import METADATA_FILE
-from fomoad.features.extractor import extractor
+from fomoad.features.extractor import compiled
 from fomoad.features.pooling import STOCK_POOLING, Features, Pooling
-from fomoad.features.store import Extract, FeatureSource
+from fomoad.features.store import Extract, Source
 from fomoad.metadata import (
     AnomalyMetadata,
     BackboneInfo,
@@ -41,6 +41,7 @@ from fomoad.training.fit import Fit, by_photo
 from fomoad.training.int8 import convert_int8, round_network
 from fomoad.training.made_defects import Tested, record_detection
 from fomoad.training.model_files import convert_float, measure
+from fomoad.training.places import Place
 from fomoad.training.state import KeptFit, TrainingState
 from fomoad.training.training_data import TrainingData
 
@@ -53,18 +54,20 @@ def train_models(
     parameters: Parameters,
     settings: TrainSettings,
     data: TrainingData,
-    work_directory: Path | None,
+    place: Place,
+    work_directory: Path | None = None,
     keep_state: bool = True,
     tuning: Tuning | None = None,
 ) -> dict[str, bytes]:
     """Fit detectors to checked training images and convert them: file names to contents, the metadata last.
 
     `settings` are the parameters' with what was found for those that are auto, as `tuning` says where it was tried.
+    Passes over all images run at the place; what looks at a few of them runs here, with the work directory.
     `keep_state` adds what an update starts from and a monitor compares with (fomoad.training.state).
     """
     features = build_features(settings, data.images, data.weights)
-    data, float_fit, suspected = fit_float(settings, data, features, work_directory)
-    fitted = fit_within_limits(settings, data, features, float_fit, work_directory)
+    data, float_fit, suspected = fit_float(settings, data, features, place)
+    fitted = fit_within_limits(settings, data, features, float_fit, place)
     models = convert_float(settings, data.images.shape, features, fitted.fit) | {tflite.INT8_FILE: fitted.int8.model}
     float_file = Tested(models[tflite.FLOAT_FILE], fitted.fit, fitted.extract)
     tested = {tflite.FLOAT_FILE: float_file, tflite.INT8_FILE: fitted.int8}
@@ -115,22 +118,20 @@ class FloatFit:
     """A fit to float features, and the features that it was fitted to."""
 
     fit: Fit
-    source: FeatureSource
+    source: Source
 
 
 def fit_float(
-    settings: TrainSettings, data: TrainingData, features: Features, work_directory: Path | None
+    settings: TrainSettings, data: TrainingData, features: Features, place: Place
 ) -> tuple[TrainingData, FloatFit, list[Suspect]]:
     """Fit in float32; where images are left out as defects, fit again without them.
 
-    Features that are too many for the memory are stored in the work directory meanwhile (see FeatureSource).
-
     Returns the images that the fit is to, the fit, and the images that a person should look at.
     """
-    memory_limit = settings.memory_limit * 2**20
     fitter = fitters.fitter(settings, data.images.shape)
     with step("Compiling the backbone"):
-        source = FeatureSource(data.images, extractor(features), memory_limit, work_directory)
+        backbone = compiled(features)
+        source = place.features(data.images, backbone)
     tiling = data.split.tiling
     fit = by_photo(fitter.fit(source, data.split.ids), tiling)
     share = settings.contaminated_share()
@@ -139,23 +140,22 @@ def fit_float(
     if not len(gone):
         return data, FloatFit(fit, source), suspected
     data = data.without(tiling.rows_of(gone) if tiling else gone)
-    source = FeatureSource(data.images, source.extract, memory_limit, work_directory)
+    source = place.features(data.images, backbone)
     return data, FloatFit(by_photo(fitter.fit(source, data.split.ids), tiling), source), suspected
 
 
 def fit_within_limits(
-    settings: TrainSettings, data: TrainingData, features: Features, start: FloatFit, work_directory: Path | None
+    settings: TrainSettings, data: TrainingData, features: Features, start: FloatFit, place: Place
 ) -> Fitted:
     """Fit in int8, and with a smaller memory bank where the int8 model would not fit into the flash.
 
     The float32 fit then has the same bank. Raises UserError where the limits cannot be kept.
     """
     split, images, source, fit = data.split, data.images, start.source, start.fit
-    memory_limit = settings.memory_limit * 2**20
     fitter = fitters.fitter(settings, images.shape)
     rounded, ranges = round_network(settings, images, features)
     with step("Converting the backbone to int8"):
-        int8_source = FeatureSource(images, extractor(rounded, ranges), memory_limit, work_directory)
+        int8_source = place.features(images, compiled(rounded, ranges))
     while True:
         int8_fit = by_photo(fitter.refit(int8_source, split.ids, fit), split.tiling)
         model = convert_int8(settings, rounded, ranges, images.shape, fit, int8_fit)

@@ -5,12 +5,13 @@ Everything that can be wrong is looked for before TensorFlow is imported, which 
 
 import contextlib
 import gc
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from fomoad.backbones.weights import find_weights
+from fomoad.cluster.engine import Engine
+from fomoad.cluster.open import Cluster
 from fomoad.data import dataset, groups
 from fomoad.data.dataset import Split
 from fomoad.data.info_file import read_info
@@ -19,12 +20,16 @@ from fomoad.errors import UserError
 from fomoad.export import output_directory
 from fomoad.features.store import check_work_directory
 from fomoad.parameters import Parameters
-from fomoad.progress import log, track, warn
+from fomoad.progress import log, warn
 from fomoad.settings import TrainSettings
+from fomoad.training import places
+from fomoad.training.looking import look_at, look_together
+from fomoad.training.places import Place
 from fomoad.training.training_data import TrainingData
 
 MIN_IMAGES: Final = 2
 SHOWN_IDS: Final = 10
+HERE: Final = Cluster()
 
 
 def train(
@@ -35,38 +40,59 @@ def train(
     work_directory: Path | None = None,
     keep_state: bool = True,
     label_names: LabelNames | None = None,
+    cluster: Cluster = HERE,
+    shared_directory: Path | None = None,
 ) -> None:
     """Train on the images of a data directory and write models and metadata to the output directory.
 
     Features that are too many for the memory are stored in the work directory meanwhile. `keep_state` writes what an
     update starts from and a monitor compares with. `label_names` outrank those that are kept with the data.
 
+    On a cluster, passes over all images are done by its workers, by way of files in the shared directory. What a run
+    has left there that was broken off is taken by the next.
+
     Raises UserError where the data, the settings or the surroundings do not allow it; nothing is written then.
     """
     if work_directory is not None:
         check_work_directory(work_directory)
-    with output_directory.reserve(out_directory):
-        data = open_directory(parameters.settings, data_directory, info_file, label_names)
-        files = fit(parameters, data, work_directory, keep_state)
+    places.check(cluster, shared_directory)
+    settings = parameters.settings
+    with output_directory.reserve(out_directory), contextlib.ExitStack() as stack:
+        engine, place = None, None
+        if cluster.address is not None:
+            engine = stack.enter_context(cluster.open())
+            places.check_kind(engine)
+        data = open_directory(settings, data_directory, info_file, label_names, engine)
+        if engine is not None:
+            place = stack.enter_context(places.opened(engine, shared_directory, work_directory, settings, data))
+        files = fit(parameters, data, work_directory, keep_state, place)
         output_directory.publish(out_directory, files)
     for name, content in files.items():
         log(f"Wrote {out_directory / name} ({len(content) / 1024:.0f} KiB)")
 
 
 def open_directory(
-    settings: TrainSettings, directory: Path, info_file: Path | None = None, label_names: LabelNames | None = None
+    settings: TrainSettings,
+    directory: Path,
+    info_file: Path | None = None,
+    label_names: LabelNames | None = None,
+    engine: Engine | None = None,
 ) -> TrainingData:
     """Open and check the training images of a data directory. Raises UserError as `check` does."""
     split = dataset.open_split(directory, "train", settings.image_input_scaling, read_info(info_file, directory))
     names = (label_names or LabelNames()).over(kept_label_names(directory))
-    return check(settings, split, str(directory), names)
+    return check(settings, split, str(directory), names, engine)
 
 
-def check(settings: TrainSettings, split: Split, where: str, names: LabelNames) -> TrainingData:
+def check(
+    settings: TrainSettings, split: Split, where: str, names: LabelNames, engine: Engine | None = None
+) -> TrainingData:
     """Check training images, find the weights of the backbone, and see that there is room for temporary files.
 
-    `where` names the images in messages. Raises UserError for too few images, values that are not images of the
-    scaling, images labelled anomaly, and weights that are not to be had.
+    `where` names the images in messages. An engine's workers read them, where there is one.
+
+    Raises UserError for too few images, values that are not images of the scaling, images labelled anomaly, and weights
+    that are not to be had.
     """
     output_directory.check_temporary_folder()
     weights = find_weights(settings.backbone, settings.weights, settings.weights_resolution, settings.target_device)
@@ -74,18 +100,14 @@ def check(settings: TrainSettings, split: Split, where: str, names: LabelNames) 
     if images is None or len(images) < MIN_IMAGES:
         raise UserError(f"{where} holds {len(split)} training images: at least {MIN_IMAGES} of good parts are needed.")
     _refuse_anomalies(split, where, names)
-    lowest, highest = math.inf, -math.inf
-    thumbnails: list[groups.Thumbnail] = []
-    for rows, batch in track(images.batches(), "Checking training images", len(images), lambda item: len(item[1])):
-        low, high = dataset.check_values(images, rows, batch)
-        lowest, highest = min(lowest, low), max(highest, high)
-        thumbnails += map(groups.thumbnail, batch[: groups.MOST_COMPARED - len(thumbnails)])
+    looked = look_at(images) if engine is None else look_together(images, engine)
+    lowest, highest = looked.lowest, looked.highest
     if lowest == highest:
         raise UserError(f"All training images in {where} are of one constant value {lowest:g}: give real images.")
     doubt = dataset.scaling_doubt(images, lowest, highest)
     if doubt:
         warn(f"{doubt}; if so, set --image-input-scaling.")
-    alike = groups.near_identical_hint(thumbnails) if len(set(split.ids)) == len(images) else None
+    alike = groups.near_identical_hint(looked.thumbnails) if len(set(split.ids)) == len(images) else None
     if alike:
         warn(alike)
     height, width, channels = images.shape
@@ -98,15 +120,20 @@ def check(settings: TrainSettings, split: Split, where: str, names: LabelNames) 
             "the images are not square: Edge Impulse's device library swaps rows and columns of score grids, so it "
             f"reads {reads} this one. TFLite Micro with the code of fomoad device-kit reads it right."
         )
-    return TrainingData(split, images, weights)
+    return TrainingData(split, images, weights, looked.digest)
 
 
 def fit(
-    parameters: Parameters, data: TrainingData, work_directory: Path | None = None, keep_state: bool = True
+    parameters: Parameters,
+    data: TrainingData,
+    work_directory: Path | None = None,
+    keep_state: bool = True,
+    place: Place | None = None,
 ) -> dict[str, bytes]:
     """Train on checked images: the names of all files and their contents, the metadata last.
 
-    Raises UserError where the settings cannot be kept with these images.
+    Passes over all images run at a place: in this process where none is given. Raises UserError where the settings
+    cannot be kept with these images.
     """
     log(f"Backbone {data.weights.backbone} with weights: {data.weights.origin}")
     with _no_collection():
@@ -115,7 +142,8 @@ def fit(
 
     settings = parameters.settings.model_copy(update={"backbone": data.weights.backbone})
     settings, tuned = tuning.tune(settings, data, work_directory)
-    return train_models(parameters, settings, data, work_directory, keep_state, tuned)
+    place = place or places.Here(settings.memory_limit * 2**20, work_directory)
+    return train_models(parameters, settings, data, place, work_directory, keep_state, tuned)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """What a training starts from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,14 +11,18 @@ from fomoad.data.dataset import Images, Split
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Training images that were checked, with what is known of them, and the weights of the backbone for them."""
+    """Training images that were checked, with what is known of them, and the weights of the backbone for them.
+
+    `digest` is a SHA-256 of all images, where a cluster has read them.
+    """
 
     split: Split
     images: Images
     weights: Weights
+    digest: str = ""
 
     def without(self, rows: NDArray[np.int64]) -> "TrainingData":
         """The same without the images of these rows."""
         split = self.split.without(rows)
         assert split.images is not None
-        return TrainingData(split, split.images, self.weights)
+        return replace(self, split=split, images=split.images)

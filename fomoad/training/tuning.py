@@ -215,8 +215,8 @@ class _Taken:
     def __len__(self) -> int:
         return len(self.every)
 
-    def rows(self, rows: slice) -> Array:
-        return self.widest.take(self.recipe, self.every.extract(self.every.images.rows(rows)))
+    def first(self) -> Array:
+        return self.widest.take(self.recipe, self.every.extract(self.every.images.first()))
 
     def batches(self) -> Iterator[Batch]:
         for rows, features in self.every.batches("Reading features"):
