@@ -96,6 +96,22 @@ class Network:
     outputs: tuple[str, ...]
     input_shape: tuple[int, int, int]
 
+    def ending_at(self, outputs: tuple[str, ...]) -> "Network":
+        """The part of the network that these tensors depend on. Raises ValueError for one that it does not compute."""
+        return Network(tuple(needed({node.name: node for node in self.nodes}, outputs)), outputs, self.input_shape)
+
+
+def needed(nodes: Mapping[str, Node], outputs: tuple[str, ...]) -> list[Node]:
+    """The nodes that the outputs depend on, in order."""
+    for name in outputs:
+        if name not in nodes:
+            raise ValueError(f"the model has no layer {name!r} whose output could be taken")
+    names = set(outputs)
+    for name, node in reversed(list(nodes.items())):
+        if name in names:
+            names.update(node.inputs)
+    return [node for name, node in nodes.items() if name in names]
+
 
 def run(network: Network, images: tf.Tensor, ranges: Ranges | None = None, every: bool = False) -> dict[str, tf.Tensor]:
     """Compute the network's outputs for `images` (N, height, width, channels) as TensorFlow operations.

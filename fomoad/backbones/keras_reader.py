@@ -1,6 +1,6 @@
 """Keras models, read layer by layer into folded networks."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from fomoad.backbones.graph import (
     Node,
     Normalisation,
     Pads,
+    needed,
     same_pads,
 )
 from fomoad.data.scaling import Affine
@@ -41,7 +42,7 @@ def read_keras(model: Any, outputs: Iterable[str], affine: Affine, channels: int
     alike = _uniform(affine)
     source = INPUT if alike else NORMALISED
     folded: list[Node] = [] if alike else [Normalisation(NORMALISED, (INPUT,), affine)]
-    for node in _needed(reader.nodes, wanted):
+    for node in needed(reader.nodes, wanted):
         first = reader.input in node.inputs
         node = replace(node, inputs=tuple(source if name == reader.input else name for name in node.inputs))
         if first and alike:
@@ -69,18 +70,6 @@ def _normalising(node: Node, affine: Affine, summed: bool) -> Convolution:
 
 def _uniform(affine: Affine) -> bool:
     return bool(np.ptp(affine.scale) == 0 and np.ptp(affine.offset) == 0 and not affine.reversed_channels)
-
-
-def _needed(nodes: Mapping[str, Node], outputs: tuple[str, ...]) -> list[Node]:
-    """The nodes that the outputs depend on, in order."""
-    for name in outputs:
-        if name not in nodes:
-            raise ValueError(f"the model has no layer {name!r} whose output could be taken")
-    needed = set(outputs)
-    for name, node in reversed(list(nodes.items())):
-        if name in needed:
-            needed.update(node.inputs)
-    return [node for name, node in nodes.items() if name in needed]
 
 
 class _KerasReader:

@@ -40,15 +40,22 @@ class Cluster:
         """The engine. Raises UserError for an address that cannot be used, at once or when it is entered."""
         if self.address is None:
             return contextlib.nullcontext(Here())
-        workers = _local_workers(self.address)
-        if workers is None:
-            _check(self.address)
-        extras.require("cluster", "--cluster")
+        workers = self.check()
         from fomoad.cluster import on_dask
 
         if workers is not None:
             return on_dask.local(workers)
         return on_dask.connected(self.address, self.certificates, self.allow_mixed)
+
+    def check(self) -> int | None:
+        """The number of processes where the address is local:N. Raises UserError for one that cannot be used."""
+        if self.address is None:
+            return None
+        workers = _local_workers(self.address)
+        if workers is None:
+            _check(self.address)
+        extras.require("cluster", "--cluster")
+        return workers
 
 
 def declare(parser: argparse.ArgumentParser) -> None:

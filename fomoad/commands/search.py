@@ -3,13 +3,12 @@
 import argparse
 from pathlib import Path
 
-from fomoad.errors import UserError
-
 HELP = "Find the model that detects most within a device's limits, with as many machines as there are."
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
+    from fomoad.cluster import open as cluster
     from fomoad.search.space import SIZES
     from fomoad.settings import TrainSettings, argument_name
 
@@ -18,14 +17,18 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", help=f"sides to try, in pixels (default: {','.join(map(str, SIZES))})")
     parser.add_argument("--storage", help="journal file, sqlite:///FILE or postgresql://... (default: in the output)")
     parser.add_argument("--study", default="fomoad", help="name of the study in the storage (default: fomoad)")
-    parser.add_argument("--workers", type=int, default=1, help="processes on this machine (default: 1)")
+    parser.add_argument("--workers", type=int, help="processes on this machine, a thread each (default: 1)")
     parser.add_argument("--work-directory", type=Path, help="folder that workers here share (default: in the output)")
     parser.add_argument("--cache-limit", type=int, default=4096, help="MiB of features on the disk (default: 4096)")
     parser.add_argument("--max-flash", type=int, default=0, help="bytes of flash that the int8 model may take")
     parser.add_argument("--max-ram", type=int, default=0, help="bytes of RAM that it may take under --runtime")
     parser.add_argument("--max-latency", metavar="CORE=MS", help="milliseconds for an image, as in cortex-m7=100")
     parser.add_argument("--metric", choices=("auroc", "recall", "aupro"), default="auroc", help="default: auroc")
+    parser.add_argument(
+        "--group-by", metavar="PATTERN", help="which photos are of one part, and stay together: as in fomoad import"
+    )
     parser.add_argument("--status", action="store_true", help="say how far the search is, and end")
+    cluster.declare(parser)
     group = parser.add_argument_group("settings of a training: one value, or several to try, as in --capacity low,high")
     for name, field in TrainSettings.model_fields.items():
         if name not in ("max_flash", "max_ram", "score_scale", "threshold_method", "false_positive_rate"):
@@ -35,10 +38,10 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
-    try:
-        import optuna  # noqa: F401
-    except ImportError as error:
-        raise UserError("A search needs Optuna: pip install fomoad[search].") from error
+    from fomoad import extras
+
+    extras.require("search", "fomoad search")
+    extras.require("train", "fomoad search")
     from fomoad.search import command
 
     command.run(arguments)

@@ -24,6 +24,22 @@ STOCK_POOLING = Pooling(size=3, stride=2)
 """The pooling of Edge Impulse's GMM block: a grid of (side / 8) / 2 - 1 cells a side."""
 
 
+def averaged(features: NDArray[np.float32], pooling: Pooling) -> NDArray[np.float32]:
+    """Pool features (N, rows, columns, D) that were computed without pooling, as the graph does.
+
+    >>> averaged(np.arange(4, dtype=np.float32).reshape(1, 2, 2, 1), Pooling(2)).ravel()
+    array([1.5], dtype=float32)
+    """
+    size, stride = pooling.size, pooling.stride
+    rows, columns = (count - size + 1 for count in features.shape[1:3])
+    shape = (len(features), -(-rows // stride), -(-columns // stride), features.shape[3])
+    total = np.zeros(shape, np.float32)
+    for down in range(size):
+        for right in range(size):
+            total += features[:, down : down + rows : stride, right : right + columns : stride]
+    return total / np.float32(size**2)
+
+
 @dataclass(frozen=True)
 class Units:
     """What int8 codes of D features stand for: value = `scale` * (code - `zero`), both (D,)."""

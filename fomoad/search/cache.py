@@ -26,7 +26,7 @@ class Cache:
         name = hashlib.sha256(key.encode()).hexdigest()[:24]
         path = self.folder / f"{name}.npy"
         self.folder.mkdir(parents=True, exist_ok=True)
-        with _locked(self.folder / f"{name}.lock"):
+        with locked(self.folder / f"{name}.lock"):
             if not path.is_file():
                 self._write(path, compute())
             os.utime(path)
@@ -55,7 +55,8 @@ class Cache:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock file: other processes that ask for it wait."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from fomoad.cluster import open as cluster
 from fomoad.data import dataset
 from fomoad.data.info_file import read_info
 from fomoad.errors import UserError
@@ -23,9 +24,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.status:
         log(status(search))
         return
-    if arguments.workers < 1:
-        raise UserError(f"--workers cannot be {arguments.workers}: give a whole number from 1.")
-    results = run_search(search, arguments.workers)
+    results = run_search(search, arguments.workers or 1)
     test = results.test[results.metric]
     log(f"The best: {' '.join(settings_of(results))}")
     log(f"  {results.metric} on the part that nothing was chosen on: {'none' if test is None else f'{test:.4f}'}")
@@ -34,6 +33,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 def build(arguments: argparse.Namespace) -> Search:
     """The search that the arguments ask for."""
+    where = cluster.of(arguments)
+    where.check()
     given: dict[str, tuple[str, ...]] = {}
     for name in TrainSettings.model_fields:
         value = getattr(arguments, name, None)
@@ -49,22 +50,28 @@ def build(arguments: argparse.Namespace) -> Search:
     fixed = {name: values[0] for name, values in given.items() if not space.searchable(name)}
     common = TrainSettings(**_validated(fixed))
     sides = _sides(photos, arguments.size, common.image_input_scaling)
+    if arguments.workers is not None and arguments.workers < 1:
+        raise UserError(f"--workers cannot be {arguments.workers}: give a whole number from 1.")
+    if arguments.workers is not None and arguments.cluster is not None:
+        raise UserError("--workers and --cluster cannot be given together: a cluster brings its own workers.")
     out: Path = arguments.out_directory
     for name in ("max_flash", "max_ram", "cache_limit"):
         if getattr(arguments, name) < 0:
             raise UserError(f"{argument_name(name)} cannot be {getattr(arguments, name)}: give 0 or more.")
     return Search(
-        photos=photos,
+        photos=photos.absolute(),
         out=out,
-        work=arguments.work_directory or out / "work",
+        work=(arguments.work_directory or out / "work").absolute(),
         storage=arguments.storage or str(out / JOURNAL),
         study=arguments.study,
         space=space.space(sides, given),
         budget=Budget(arguments.max_flash, arguments.max_ram, _latency(arguments.max_latency), common.runtime),
         metric=arguments.metric,
         image_scaling=common.image_input_scaling,
+        group_by=arguments.group_by,
         seed=common.seed,
         cache_bytes=arguments.cache_limit * 2**20,
+        cluster=where,
     )
 
 

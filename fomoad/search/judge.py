@@ -3,21 +3,22 @@
 import functools
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
-from fomoad.backbones import weights
+from fomoad.backbones import graph, weights
 from fomoad.backbones.graph import Ranges
 from fomoad.device.profile import RUNTIME_NAMES, Profile, Runtime, profile_model
 from fomoad.errors import UserError
 from fomoad.export import tflite
 from fomoad.export.trace import Exported
 from fomoad.features.extractor import extractor
-from fomoad.features.pooling import Features
+from fomoad.features.pooling import Features, Pooling, averaged
 from fomoad.features.store import FeatureSource, StoredFeatures
 from fomoad.geometry import CellGeometry
 from fomoad.metrics import image_metrics, pixel_metrics
@@ -25,15 +26,16 @@ from fomoad.search.cache import Cache
 from fomoad.search.parts import Part, Parts
 from fomoad.search.space import Candidate
 from fomoad.settings import TrainSettings
-from fomoad.training import fitters
+from fomoad.training import fitters, recipes
 from fomoad.training.int8 import int8_content, round_network
-from fomoad.training.models import build_features
+from fomoad.training.models import build_features, pooling_of
 
 Array = NDArray[np.float32]
 Metric = Literal["auroc", "recall", "aupro"]
 
 FALSE_ALARMS: Final = 0.05
 """The rate of false alarms that recall is stated at."""
+MOST_LAYERS: Final = 3
 BATCH_BYTES: Final = 16 * 2**20
 SCORED_FOR_RANGE: Final = 50
 """Training images whose highest score says where the range of the int8 output ends: four times as high."""
@@ -48,6 +50,10 @@ class Budget:
     ram: int = 0
     latency: tuple[tuple[str, float], ...] = ()
     runtime: Runtime = "edge-impulse"
+
+    def limits_any(self) -> bool:
+        """Whether there is any limit."""
+        return bool(self.flash or self.ram or self.latency)
 
     def excess(self, measured: Profile) -> str | None:
         """What of a model is over the budget, in words; None where it fits."""
@@ -77,13 +83,24 @@ class Figures:
 
 
 @dataclass(frozen=True)
-class _Shared:
-    """What all candidates of one backbone, side and choice of layers share: the network rounded for int8."""
+class _Widest:
+    """What all candidates of one backbone and side share: the network of most layers, rounded for int8, not pooled.
+
+    `channels` says how many of its features are of the first layer, of the first two, and so on.
+    """
 
     features: Features
     ranges: Ranges
-    bare: Profile
-    """What the network asks of a device before any scorer is added: no candidate asks less."""
+    channels: tuple[int, ...]
+
+    def cut(self, layers: int, pooling: Pooling) -> Features:
+        """The features of the first layers, pooled."""
+        network = self.features.network
+        return replace(self.features, network=network.ending_at(network.outputs[:layers]), pooling=pooling)
+
+    def take(self, layers: int, pooling: Pooling, features: Array) -> Array:
+        """The same from features (n, rows, columns, D) of all layers that are not pooled."""
+        return averaged(features[..., : self.channels[layers - 1]], pooling)
 
 
 class Judge:
@@ -92,7 +109,8 @@ class Judge:
     def __init__(self, parts: Parts, cache: Cache, digest: str, metric: Metric, budget: Budget) -> None:
         self._parts, self._cache, self._digest = parts, cache, digest
         self._metric, self._budget = metric, budget
-        self._shared: dict[TrainSettings, _Shared] = {}
+        self._widest: dict[TrainSettings, _Widest] = {}
+        self._bare: dict[tuple[Any, ...], Profile] = {}
 
     def __call__(self, candidate: Candidate) -> tuple[tuple[float, ...], dict[str, Any]]:
         """The values of a candidate (detection, flash, RAM, milliseconds), and more figures.
@@ -100,18 +118,22 @@ class Judge:
         Raises UserError where its backbone alone, or the whole model, is over the budget.
         """
         settings = candidate.settings
-        shared = self._share(settings)
-        self._keep(shared.bare)
-        features = self._features(settings, shared)
-        source = FeatureSource(StoredFeatures(features), lambda rows: rows, settings.memory_limit * 2**20)
+        pooling = pooling_of(settings, self._parts.images.shape)
+        layers = recipes.robust(settings, self._parts.images.shape).layers
+        widest = self._share(settings)
+        features = widest.cut(layers, pooling)
+        self._keep_bare(settings, features, widest.ranges)
+        take = functools.partial(widest.take, layers, pooling)
+        stored = self._features(settings, widest)
+        source = FeatureSource(StoredFeatures(stored), take, settings.memory_limit * 2**20)
         scorer = fitters.fitter(settings, self._parts.images.shape).scorer(source, self._parts.sample_ids).rounded()
-        highest = 4 * float(np.max(scorer.score(np.asarray(features[:SCORED_FOR_RANGE]))))
-        content = int8_content(shared.features, scorer, shared.ranges, self._parts.images.shape, 1.0, highest)
+        highest = 4 * float(np.max(scorer.score(take(np.asarray(stored[:SCORED_FOR_RANGE])))))
+        content = int8_content(features, scorer, widest.ranges, self._parts.images.shape, 1.0, highest)
         measured = measure(content)
         self._keep(measured)
-        cells = scorer.cells(shared.features.cells())
+        cells = scorer.cells(features.cells())
         figures = {
-            name: figures_of(scorer.score(self._part_features(settings, shared, name, part)), part, cells)
+            name: figures_of(scorer.score(take(self._part_features(settings, widest, name, part))), part, cells)
             for name, part in {"selection": self._parts.selection, "made": self._parts.made}.items()
         }
         core = self._budget.latency[0][0] if self._budget.latency else measured.latency[0].core
@@ -123,33 +145,49 @@ class Judge:
         )
         return values, {name: vars(found) for name, found in figures.items()} | {"macs": measured.macs, "core": core}
 
+    def features(self, settings: TrainSettings) -> Array:
+        """The features (n, rows, columns, D) of the images to fit to, as int8 kernels compute them."""
+        widest = self._share(settings)
+        pooling = pooling_of(settings, self._parts.images.shape)
+        layers = recipes.robust(settings, self._parts.images.shape).layers
+        return widest.take(layers, pooling, np.asarray(self._features(settings, widest)))
+
     def _keep(self, measured: Profile) -> None:
         excess = self._budget.excess(measured)
         if excess:
             raise UserError(excess)
 
-    def _share(self, settings: TrainSettings) -> _Shared:
-        """The network for these features, in float and rounded, made once in this process."""
+    def _keep_bare(self, settings: TrainSettings, features: Features, ranges: Ranges) -> None:
+        """Raise UserError where the network is over the budget before any scorer is added: no candidate asks less."""
+        if not self._budget.limits_any():
+            return
+        key = (settings.backbone, features.network.outputs, features.pooling)
+        if key not in self._bare:
+            traced = functools.partial(features.graph, ranges=ranges)
+            content = tflite.convert_features(Exported(traced, self._parts.images.shape), rounded=True)
+            self._bare[key] = measure(content)
+        self._keep(self._bare[key])
+
+    def _share(self, settings: TrainSettings) -> _Widest:
+        """The network that these features are taken from, rounded, made once in this process."""
         key = _feature_settings(settings)
-        if key not in self._shared:
-            found = weights.find_weights(
-                settings.backbone, settings.weights, settings.weights_resolution, settings.target_device
-            )
-            features = build_features(settings, self._parts.images, found)
-            rounded, ranges = round_network(settings, self._parts.images, features)
-            graph = functools.partial(rounded.graph, ranges=ranges)
-            content = tflite.convert_features(Exported(graph, self._parts.images.shape), rounded=True)
-            self._shared[key] = _Shared(rounded, ranges, measure(content))
-        return self._shared[key]
+        if key not in self._widest:
+            found = weights.find_weights(key.backbone, key.weights, key.weights_resolution, key.target_device)
+            features = build_features(key, self._parts.images, found)
+            rounded, ranges = round_network(key, self._parts.images, features)
+            outputs = graph.run(rounded.network, tf.zeros((1, *self._parts.images.shape)))
+            channels = np.cumsum([output.shape[-1] for output in outputs.values()])
+            self._widest[key] = _Widest(rounded, ranges, tuple(channels.tolist()))
+        return self._widest[key]
 
-    def _features(self, settings: TrainSettings, shared: _Shared) -> Array:
-        return self._cached(settings, "fit", lambda: _extract(shared, self._parts.images.batches()))
+    def _features(self, settings: TrainSettings, widest: _Widest) -> Array:
+        return self._cached(settings, "fit", lambda: _extract(widest, self._parts.images.batches()))
 
-    def _part_features(self, settings: TrainSettings, shared: _Shared, name: str, part: Part) -> Array:
+    def _part_features(self, settings: TrainSettings, widest: _Widest, name: str, part: Part) -> Array:
         def compute() -> Array:
             count = max(1, BATCH_BYTES // part.images[0].nbytes)
             starts = range(0, len(part.images), count)
-            return _extract(shared, ((slice(0), part.images[start : start + count]) for start in starts))
+            return _extract(widest, ((slice(0), part.images[start : start + count]) for start in starts))
 
         return self._cached(settings, name, compute)
 
@@ -188,14 +226,18 @@ def milliseconds(measured: Profile, core: str) -> float:
     raise UserError(f"There is no estimate for the core {core}: give the name of one of {names}.")
 
 
-def _extract(shared: _Shared, batches: Iterator[tuple[slice, Array]]) -> Array:
+def _extract(widest: _Widest, batches: Iterator[tuple[slice, Array]]) -> Array:
     """The features (n, rows, columns, D) of int8 kernels."""
-    extract = extractor(shared.features, shared.ranges)
+    extract = extractor(widest.features, widest.ranges)
     return np.concatenate([extract(batch) for _, batch in batches])
 
 
 def _feature_settings(settings: TrainSettings) -> TrainSettings:
-    """The settings that features depend on; the others are made the same for all."""
-    names = ("target_device", "backbone", "weights", "weights_resolution", "layers", "pool_size", "image_input_scaling")
+    """The settings of the widest network, with the same values for all candidates that take their features from it.
+
+    One layer has a network of its own: without a second output, int8 is made otherwise on the way to the first.
+    """
+    names = ("target_device", "backbone", "weights", "weights_resolution", "image_input_scaling")
     kept = {name: getattr(settings, name) for name in names}
-    return TrainSettings(**kept, scoring_function=settings.scorer())
+    layers = 1 if settings.layers == 1 else MOST_LAYERS
+    return TrainSettings(**kept, scoring_function="patchcore", pool_size=1, layers=layers)

@@ -19,6 +19,7 @@ from fomoad.data.npy_file import Rows
 from fomoad.data.pixel_images import StoredPixels
 from fomoad.defects.make import made_set
 from fomoad.errors import UserError
+from fomoad.search.cache import locked
 
 Array = NDArray[np.float32]
 
@@ -27,7 +28,8 @@ HELD_OUT_SHARE: Final = 0.4
 MADE_PER_PHOTO: Final = 2
 """Made defects on each photo that is held out."""
 MOST_MADE: Final = 200
-READ: Final = ("X_split_train.npy", "X_split_test.npy", "Y_split_train.npy", "Y_split_test.npy", "masks_split_test.npy")
+TRAINING_IMAGES: Final = "X_split_train.npy"
+READ: Final = (TRAINING_IMAGES, "X_split_test.npy", "Y_split_train.npy", "Y_split_test.npy", "masks_split_test.npy")
 BLOCK: Final = 2**20
 
 
@@ -63,17 +65,42 @@ class Parts:
         return self.made is not self.selection
 
 
-def prepare(photos: Path, side: int, image_scaling: str, work: Path) -> Path:
-    """A data directory with images of this side: the one given, or one made of a folder of photos, once.
+@dataclass(frozen=True)
+class Photos:
+    """A folder of photos or a data directory, and how it is read.
 
-    Raises UserError where a data directory has images of another side.
+    `content` is the digest of its files. What is made of it lies in `work`, where several processes find it.
     """
-    if (photos / "X_split_train.npy").is_file():
-        return photos
-    made = work / f"data-{side}"
-    if not (made / "X_split_train.npy").is_file():
-        import_images.run(photos, made, (side, side), scaling=image_scaling)
-    return made
+
+    folder: Path
+    content: str
+    image_scaling: str
+    group_by: str | None
+    seed: int
+    work: Path
+
+    @property
+    def key(self) -> str:
+        """What is the same only where the parts are."""
+        text = json.dumps([self.content, self.image_scaling, self.group_by, self.seed])
+        return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+    def parts(self, side: int) -> Parts:
+        """What models with inputs of this side are fitted to and judged on. Images are made of photos once.
+
+        Raises UserError where there are too few photos, or a data directory has images of another side.
+        """
+        work = self.work / self.key
+        work.mkdir(parents=True, exist_ok=True)
+        with locked(work / f"data-{side}.lock"):
+            directory = self.folder
+            if not (directory / TRAINING_IMAGES).is_file():
+                directory = work / f"data-{side}"
+                if not (directory / TRAINING_IMAGES).is_file():
+                    import_images.run(
+                        self.folder, directory, (side, side), scaling=self.image_scaling, group_by=self.group_by
+                    )
+            return open_parts(directory, self.image_scaling, self.seed, work)
 
 
 def open_parts(directory: Path, image_scaling: str, seed: int, work: Path) -> Parts:
@@ -116,11 +143,11 @@ def _write_rest(train: dataset.Split, rows: NDArray[np.int64], directory: Path, 
     assert train.images is not None
     height, width, channels = train.images.shape
     rest = work / f"rest-{height}x{width}x{channels}"
-    if not (rest / "X_split_train.npy").is_file():
+    if not (rest / TRAINING_IMAGES).is_file():
         with tempfile.TemporaryDirectory(dir=work) as unfinished:
             made = Path(unfinished) / "rest"
             made.mkdir()
-            np.save(made / "X_split_train.npy", train.images.array.rows(rows).reshape(-1, *train.images.shape))
+            np.save(made / TRAINING_IMAGES, train.images.array.rows(rows).reshape(-1, *train.images.shape))
             ids = {"train": [train.ids[row] for row in rows], "validation": []}
             (made / "sample_id_details.json").write_text(json.dumps(ids))
             info = directory / "train_input.json"

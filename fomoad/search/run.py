@@ -1,7 +1,6 @@
 """A search from beginning to end: workers judge candidates, then the best are trained and tested."""
 
 import contextlib
-import functools
 import hashlib
 import json
 import multiprocessing
@@ -11,24 +10,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import fomoad
+from fomoad.cluster.engine import Engine
+from fomoad.cluster.open import Cluster
+from fomoad.cluster.processes import Processes
 from fomoad.errors import UserError
-from fomoad.export import output_directory, tflite
+from fomoad.export import output_directory
 from fomoad.export.output_directory import METADATA_FILE
-from fomoad.inference.model import load_model
-from fomoad.metadata import AnomalyMetadata
-from fomoad.parameters import Parameters
 from fomoad.progress import log
 from fomoad.search import front
-from fomoad.search.cache import Cache
-from fomoad.search.judge import Budget, Figures, Judge, Metric, figures_of, milliseconds
+from fomoad.search.judge import Budget, Metric
 from fomoad.search.page import RESULTS_FILE, Entry, Results, page
-from fomoad.search.parts import Parts, digest, open_parts, prepare
+from fomoad.search.parts import Photos, digest
 from fomoad.search.space import Space, label
 from fomoad.search.study import Outcome, Study
-from fomoad.training.train import train
+from fomoad.search.worker import Conditions, Task, figures, judged, opened, trained
 
 SECONDS_BETWEEN_LINES: Final = 8.0
 JOURNAL: Final = "study.journal"
@@ -41,8 +39,8 @@ MOST_RESTARTS: Final = 10
 class Search:
     """What is searched, on what, and by what the candidates are judged.
 
-    `photos` is a folder of photos or a data directory. Everything is written below `out`; what workers share on this
-    machine lies in `work`.
+    `photos` is a folder of photos or a data directory. Everything is written below `out`; what processes share lies in
+    `work`. Candidates are judged on `cluster`, or by processes here that share the study with others elsewhere.
     """
 
     photos: Path
@@ -54,42 +52,51 @@ class Search:
     budget: Budget
     metric: Metric
     image_scaling: str
+    group_by: str | None
     seed: int
     cache_bytes: int
+    cluster: Cluster
 
-    def data_digest(self) -> str:
-        """SHA-256 of the data."""
-        return digest(self.photos)
+    def conditions(self) -> Conditions:
+        """What all candidates are judged on and by. Reads all photos once."""
+        content = digest(self.photos)
+        photos = Photos(self.photos, content, self.image_scaling, self.group_by, self.seed, self.work)
+        return Conditions(photos, self.budget, self.metric, self.cache_bytes)
 
-    def open_study(self, data_digest: str) -> Study:
+    def open_study(self, conditions: Conditions) -> Study:
         """The study in the shared storage. Raises UserError where it is about something else."""
-        text = json.dumps([data_digest, self.space.description(), asdict(self.budget), self.metric, self.seed])
+        text = json.dumps([conditions.photos.key, self.space.description(), asdict(self.budget), self.metric])
         about = hashlib.sha256(f"{fomoad.__version__} {text}".encode()).hexdigest()
         varying = [
             {name: candidate.parameters()[name] for name in self.space.axes} for candidate in self.space.candidates
         ]
         return Study(self.storage, self.study, about, varying)
 
-    def parts(self, side: int) -> Parts:
-        """What candidates of this side are fitted to and judged on."""
-        directory = prepare(self.photos, side, self.image_scaling, self.work)
-        return open_parts(directory, self.image_scaling, self.seed, self.work)
+    def task(self, conditions: Conditions, position: int) -> Task:
+        """What one candidate takes."""
+        folder = self.out.absolute() / "trials" / str(position)
+        return Task(conditions, position, self.space.candidates[position], folder)
 
 
 def run_search(search: Search, workers: int) -> Results:
     """Judge all candidates with `workers` processes here and those elsewhere, then train and test the best.
 
+    With a cluster, its workers do both in place of those here.
+
     Raises UserError where the data, the space or the storage do not allow it, or where no candidate keeps the budget.
     """
     search.work.mkdir(parents=True, exist_ok=True)
-    with output_directory.reserve(search.out):
-        data_digest = search.data_digest()
-        study = search.open_study(data_digest)
+    with output_directory.reserve(search.out), _engine(search, workers) as engine:
+        conditions = search.conditions()
+        study = search.open_study(conditions)
         for side in sorted({candidate.side for candidate in search.space.candidates}):
-            search.parts(side)
-        log(f"{len(search.space.candidates)} candidates, {workers} workers here")
-        _work_until_finished(search, study, workers, data_digest)
-        results = _conclude(search, study)
+            opened(conditions.photos, side)
+        if search.cluster.address is None:
+            log(f"{len(search.space.candidates)} candidates, {workers} workers here")
+            _work_until_finished(search, study, workers, conditions)
+        else:
+            _work_on_cluster(search, study, engine, conditions)
+        results = _conclude(search, study, engine, conditions)
         output_directory.publish(
             search.out,
             {REPORT_FILE: page(results).encode(), RESULTS_FILE: results.model_dump_json(indent=1).encode() + b"\n"},
@@ -99,35 +106,47 @@ def run_search(search: Search, workers: int) -> Results:
 
 def status(search: Search) -> str:
     """One line that says how far a search is."""
-    return _progress(search, search.open_study(search.data_digest()))
+    return _progress(search, search.open_study(search.conditions()))
 
 
-def work(search: Search, data_digest: str, log_file: Path) -> None:
+def work(search: Search, conditions: Conditions, log_file: Path) -> None:
     """Judge candidates until none waits: what a worker process does. What it prints goes to the log file."""
     with log_file.open("a", buffering=1) as file, contextlib.redirect_stdout(file):
-        judges: dict[int, Judge] = {}
-
-        def objective(position: int) -> tuple[tuple[float, ...], dict[str, Any]]:
-            candidate = search.space.candidates[position]
-            if candidate.side not in judges:
-                cache = Cache(search.work / "features", search.cache_bytes)
-                parts = search.parts(candidate.side)
-                judges[candidate.side] = Judge(parts, cache, data_digest, search.metric, search.budget)
-            return judges[candidate.side](candidate)
-
         try:
-            search.open_study(data_digest).work(objective)
+            search.open_study(conditions).work(lambda position: judged(search.task(conditions, position)))
         except UserError as error:
             print(f"fomoad: {error}", file=sys.stderr, flush=True)
             sys.exit(1)
 
 
-def _work_until_finished(search: Search, study: Study, workers: int, data_digest: str) -> None:
+def _engine(search: Search, workers: int) -> contextlib.AbstractContextManager[Engine]:
+    """What trainings run on."""
+    if search.cluster.address is None and workers > 1:
+        return contextlib.nullcontext(Processes(workers))
+    return search.cluster.open()
+
+
+def _work_on_cluster(search: Search, study: Study, engine: Engine, conditions: Conditions) -> None:
+    """Let the cluster judge the candidates that have no outcome yet, and record what comes of them."""
+    done = study.outcomes()
+    tasks = [
+        search.task(conditions, position) for position in range(len(search.space.candidates)) if position not in done
+    ]
+    for outcome in engine.map(judged, tasks, "Judging candidates", _lost):
+        study.record(outcome)
+    log("  " + _progress(search, study))
+
+
+def _lost(task: Task, reason: str) -> Outcome:
+    return Outcome(task.position, None, {}, reason)
+
+
+def _work_until_finished(search: Search, study: Study, workers: int, conditions: Conditions) -> None:
     """Start workers, start others for those that die, and say how far all of them are."""
     context = multiprocessing.get_context("spawn")
 
     def start(number: int) -> BaseProcess:
-        arguments = (search, data_digest, search.work / f"worker-{number}.log")
+        arguments = (search, conditions, search.work / f"worker-{number}.log")
         process = context.Process(target=work, args=arguments, daemon=True)
         process.start()
         return process
@@ -163,77 +182,46 @@ def _progress(search: Search, study: Study) -> str:
     )
 
 
-def _conclude(search: Search, study: Study) -> Results:
+def _conclude(search: Search, study: Study, engine: Engine, conditions: Conditions) -> Results:
     """Train the candidates that no other one beats, measure their files, choose the best and test it, and only it."""
     outcomes = study.outcomes()
     values = {position: outcome.values for position, outcome in outcomes.items() if outcome.values is not None}
     if not values:
-        raise UserError(f"No candidate keeps the budget; the first {_nearest(search, outcomes)}. Allow more of it.")
-    parts_of = functools.lru_cache(maxsize=1)(search.parts)  # of one side at a time: they hold images
-    trained: dict[int, tuple[float, ...]] = {}
+        raise UserError(f"No candidate keeps the budget; the first {_nearest(outcomes)}. Allow more of it.")
     chosen = front.front(values)
-    for count, position in enumerate(chosen, 1):
-        log(f"Training {count} of {len(chosen)} that no other candidate beats (number {position})")
-        trained[position] = _train(search, position, parts_of(search.space.candidates[position].side))
-    best = front.best(trained)
-    log(f"The best is number {best}: {search.metric} {trained[best][0]:.4f} on the selection part")
+    tasks = [search.task(conditions, position) for position in chosen]
+    found = engine.map(trained, tasks, "Training those that no other candidate beats")
+    measured = dict(zip(chosen, found, strict=True))
+    best = front.best(measured)
+    log(f"The best is number {best}: {search.metric} {measured[best][0]:.4f} on the selection part")
+    files = search.task(conditions, best).folder
+    if not (files / METADATA_FILE).is_file():
+        raise UserError(f"{files} is not here: workers elsewhere must reach --out-directory under the same path.")
     with output_directory.reserve(search.out / "best"):
-        output_directory.publish(search.out / "best", _contents(_folder(search, best)))
-    parts = parts_of(search.space.candidates[best].side)
-    tested = _figures(_folder(search, best), parts, "test")
-    entries = [_entry(search, outcome, trained.get(position)) for position, outcome in outcomes.items()]
+        output_directory.publish(search.out / "best", _contents(files))
+    parts = opened(conditions.photos, search.space.candidates[best].side)
     return Results(
         metric=search.metric,
         labelled=parts.labelled,
         budget=asdict(search.budget),
         axes={name: list(values) for name, values in search.space.axes.items()},
-        entries=entries,
-        front=front.front(trained),
+        entries=[_entry(search, outcome, measured.get(position)) for position, outcome in outcomes.items()],
+        front=front.front(measured),
         best=best,
-        test=asdict(tested),
+        test=asdict(figures(files, parts, "test")),
     )
 
 
-def _train(search: Search, position: int, parts: Parts) -> tuple[float, ...]:
-    """Train a candidate in full, unless that is done; detection, flash, RAM and milliseconds of its int8 file."""
-    candidate, folder = search.space.candidates[position], _folder(search, position)
-    if not (folder / METADATA_FILE).is_file():
-        train(Parameters.of(candidate.settings.model_dump(exclude_defaults=True)), parts.directory, folder)
-    metadata = AnomalyMetadata.model_validate_json((folder / METADATA_FILE).read_bytes())
-    profile = metadata.models[tflite.INT8_FILE].profile
-    assert profile is not None
-    core = search.budget.latency[0][0] if search.budget.latency else profile.latency[0].core
-    detection = _figures(folder, parts, "selection").of(search.metric)
-    return (
-        detection,
-        float(profile.flash_bytes),
-        float(profile.ram(search.budget.runtime) or 0),
-        milliseconds(profile, core),
-    )
-
-
-def _figures(folder: Path, parts: Parts, name: str) -> Figures:
-    """What the int8 file in a folder finds in a part."""
-    part = getattr(parts, name)
-    metadata = AnomalyMetadata.model_validate_json((folder / METADATA_FILE).read_bytes())
-    cells = metadata.grid.geometry(metadata.input.height, metadata.input.width)
-    return figures_of(load_model(folder / tflite.INT8_FILE).score(part.images), part, cells)
-
-
-def _entry(search: Search, outcome: Outcome, trained: tuple[float, ...] | None) -> Entry:
+def _entry(search: Search, outcome: Outcome, measured: tuple[float, ...] | None) -> Entry:
     candidate = search.space.candidates[outcome.position]
     return Entry(
         number=outcome.position,
         parameters={name: candidate.parameters()[name] for name in search.space.axes},
-        values=trained or outcome.values,
-        trained=trained is not None,
+        values=measured or outcome.values,
+        trained=measured is not None,
         failure=outcome.failure,
         details=dict(outcome.details),
     )
-
-
-def _folder(search: Search, position: int) -> Path:
-    return search.out / "trials" / str(position)
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
@@ -242,7 +230,7 @@ def _contents(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in names}
 
 
-def _nearest(search: Search, outcomes: Mapping[int, Outcome]) -> str:
+def _nearest(outcomes: Mapping[int, Outcome]) -> str:
     first = next(iter(outcomes.values()))
     return f"candidate, the cheapest, {first.failure}"
 

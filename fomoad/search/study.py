@@ -39,6 +39,8 @@ OUTAGE_SECONDS: Final = 600
 PAUSE_SECONDS: Final = 5
 DIRECTIONS: Final = ("maximize", "minimize", "minimize", "minimize")
 """Of the values of a trial: detection, flash, RAM, milliseconds."""
+FAILED: Final = (0.0,) * len(DIRECTIONS)
+"""What stands for the values of a candidate that failed, as Optuna wants some."""
 
 
 T = TypeVar("T")
@@ -54,8 +56,8 @@ class Outcome:
     failure: str | None = None
 
 
-Objective = Callable[[int], tuple[tuple[float, ...], dict[str, Any]]]
-"""A candidate's position to its values, in the order of DIRECTIONS, and more figures as plain JSON."""
+Objective = Callable[[int], Outcome]
+"""Judges the candidate of a position. Values are in the order of DIRECTIONS, details are plain JSON."""
 
 
 class Study:
@@ -93,6 +95,21 @@ class Study:
         """
         while self._try_one(objective):
             pass
+
+    def record(self, outcome: Outcome) -> None:
+        """Add the outcome of a candidate that was judged elsewhere than in `work`."""
+        parameters = dict(self._candidates[outcome.position])
+        spaces: dict[str, optuna.distributions.BaseDistribution] = {
+            name: optuna.distributions.CategoricalDistribution(self._choices[name]) for name in parameters
+        }
+        trial = optuna.create_trial(
+            state=TrialState.COMPLETE,
+            values=outcome.values or FAILED,
+            params=parameters,
+            distributions=spaces,
+            user_attrs=_attributes(outcome),
+        )
+        _patiently(lambda: self._study.add_trial(trial))
 
     def outcomes(self) -> dict[int, Outcome]:
         """What came of each candidate that was tried, by its position. The first result of each counts."""
@@ -139,13 +156,10 @@ class Study:
                 raise optuna.TrialPruned  # there was none left, or two processes queued it at the same time
             for name, values in self._choices.items():
                 trial.suggest_categorical(name, values)
-            try:
-                values, details = objective(position)
-            except UserError as error:
-                trial.set_user_attr(FAILURE, str(error))
-                return (0.0,) * len(DIRECTIONS)
-            trial.set_user_attr(DETAILS, details)
-            return values
+            outcome = objective(position)
+            for name, value in _attributes(outcome).items():
+                trial.set_user_attr(name, value)
+            return outcome.values or FAILED
 
         with _experimental():
             _patiently(lambda: self._study.optimize(run, n_trials=1))
@@ -170,17 +184,18 @@ class Study:
             if position in taken:
                 continue
             if tries.count(position) >= MOST_TRIES:
-                self._give_up(position)
+                self.record(Outcome(position, None, {}, f"its worker died {MOST_TRIES} times"))
             else:
                 self._study.enqueue_trial(dict(parameters), user_attrs={POSITION: position})
 
-    def _give_up(self, position: int) -> None:
-        attributes = {POSITION: position, FAILURE: f"its worker died {MOST_TRIES} times"}
-        values = [0.0] * len(DIRECTIONS)
-        self._study.add_trial(optuna.create_trial(state=TrialState.COMPLETE, values=values, user_attrs=attributes))
-
     def _trials(self) -> list[FrozenTrial]:
         return _patiently(lambda: self._study.get_trials(deepcopy=False))
+
+
+def _attributes(outcome: Outcome) -> dict[str, Any]:
+    """What of an outcome Optuna keeps beside the values."""
+    failure = {FAILURE: outcome.failure} if outcome.failure else {}
+    return {POSITION: outcome.position, DETAILS: dict(outcome.details), **failure}
 
 
 def _choices(candidates: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:

@@ -196,16 +196,21 @@ def build_features(settings: TrainSettings, images: Images, weights: Weights) ->
     Raises UserError where a window of PatchCore's pooling would be larger than the images' grid.
     """
     architecture = ARCHITECTURES[weights.backbone]
-    recipe = recipes.robust(settings, images.shape)
-    pooling = STOCK_POOLING if settings.scorer() == "gmm" else Pooling(recipe.pool_size)
-    cells = math.ceil(min(images.shape[:2]) / GRID_STRIDE)
+    pooling = pooling_of(settings, images.shape)
+    layers = architecture.layers[: recipes.robust(settings, images.shape).layers]
+    network = load.load(weights.backbone, weights, images.shape, settings.image_input_scaling, layers)
+    return Features(network, architecture.grid_layer, pooling)
+
+
+def pooling_of(settings: TrainSettings, image_shape: tuple[int, int, int]) -> Pooling:
+    """The pooling that the settings ask for. Raises UserError where a window would be larger than the images' grid."""
+    pooling = STOCK_POOLING if settings.scorer() == "gmm" else Pooling(recipes.robust(settings, image_shape).pool_size)
+    cells = math.ceil(min(image_shape[:2]) / GRID_STRIDE)
     if pooling.size > cells:
         raise UserError(
             f"--pool-size {pooling.size} is more than the {cells} cells along the images' shorter side: lower it."
         )
-    layers = architecture.layers[: recipe.layers]
-    network = load.load(weights.backbone, weights, images.shape, settings.image_input_scaling, layers)
-    return Features(network, architecture.grid_layer, pooling)
+    return pooling
 
 
 def _metadata(

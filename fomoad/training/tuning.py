@@ -20,6 +20,7 @@ from fomoad.data.pixel_images import StoredPixels
 from fomoad.defects import made_set
 from fomoad.errors import UserError
 from fomoad.features.extractor import extractor
+from fomoad.features.pooling import Pooling, averaged
 from fomoad.features.store import Batch, Extract, FeatureSource
 from fomoad.metadata import TriedRecipe, Tuning
 from fomoad.metrics import image_metrics
@@ -144,7 +145,7 @@ class Widest:
     def take(self, recipe: Recipe, features: Array) -> Array:
         """The features (N, R, C, d) of a recipe, of all features (N, rows, columns, D)."""
         some = features[..., : self.channels[recipe.layers - 1]]
-        return some if self.scorer == "gmm" else _averaged(some, recipe.pool_size)
+        return some if self.scorer == "gmm" else averaged(some, Pooling(recipe.pool_size))
 
     def source(self, recipe: Recipe, every: FeatureSource, memory_limit: int) -> FeatureSource:
         """A recipe's features of images, of whose features `every` is all."""
@@ -232,16 +233,6 @@ def _make(images: Images, seed: int, most_bytes: int) -> tuple[Images, NDArray[n
     pixels = np.array([defect.pixels for defect in defects], np.uint8).reshape(-1, *images.shape)
     owners = np.array([defect.image for defect in defects], np.int64)
     return images_in_memory(pixels, images.scaling), owners
-
-
-def _averaged(features: Array, size: int) -> Array:
-    """Means (N, rows - size + 1, columns - size + 1, D) over windows of features (N, rows, columns, D)."""
-    rows, columns = (count - size + 1 for count in features.shape[1:3])
-    total = np.zeros((len(features), rows, columns, features.shape[3]), np.float32)
-    for down in range(size):
-        for right in range(size):
-            total += features[:, down : down + rows, right : right + columns]
-    return total / np.float32(size**2)
 
 
 def _same(features: Array) -> Array:

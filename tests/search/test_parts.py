@@ -1,13 +1,15 @@
 """What candidates are judged on."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fomoad.errors import UserError
-from fomoad.search.parts import digest, open_parts
+from fomoad.search.parts import Photos, digest, open_parts
 
 SIDE = 32
 
@@ -82,3 +84,31 @@ def test_the_digest_tells_data_apart(tmp_path: Path) -> None:
     changed[3, 4, 5] += 1
     np.save(other / "X_split_train.npy", changed)
     assert digest(one) != digest(other)
+
+
+def test_photos_that_changed_or_are_grouped_otherwise_are_read_again(tmp_path: Path) -> None:
+    """Three photos of each part: a part is on one side only where the names say what belongs together."""
+    folder, random = tmp_path / "photos", np.random.default_rng(0)
+    folder.mkdir()
+    for part in range(20):
+        for view in "abc":
+            pixels = random.integers(12 * part, 12 * part + 10, (SIDE, SIDE, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / f"part{part}_{view}.png")
+
+    def parts_seen(photos: Photos) -> list[set[int]]:
+        parts = photos.parts(SIDE)
+        good = [part.images[~part.anomalous] for part in (parts.selection, parts.test)]
+        every = [parts.images.rows(slice(None)), *good]
+        return [set((images.mean(axis=(1, 2, 3)) * 255 // 12).astype(int)) for images in every]
+
+    alone = Photos(folder, digest(folder), "0..1", None, 1, tmp_path / "work")
+    fitted, chosen, tested = parts_seen(alone)
+    assert fitted & chosen
+    assert fitted & tested
+    fitted, chosen, tested = parts_seen(dataclasses.replace(alone, group_by=r"part(\d+)"))
+    assert not fitted & (chosen | tested)
+    assert not chosen & tested
+    for photo in folder.glob("part1?_*"):
+        photo.unlink()
+    fewer = dataclasses.replace(alone, content=digest(folder))
+    assert max(set().union(*parts_seen(fewer))) == 9

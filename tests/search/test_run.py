@@ -17,6 +17,7 @@ from fomoad.search.parts import open_parts
 
 def search(data: Path, out: Path, weights: Path, *arguments: str) -> int:
     fixed = ["--weights", str(weights), "--backbone=mobilenet-v2-0.35", "--layers=2", "--pool-size=2", "--capacity=low"]
+    fixed += ["--feature-scaling=place"]
     return cli.main(["search", str(data), "--out-directory", str(out), *fixed, "--sampling-ratio=0.05", *arguments])
 
 
@@ -27,11 +28,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def test_the_best_is_a_whole_training_and_its_figures_are_those_of_its_file(
-    data: Path, tmp_path: Path, random_weights: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "out"
-    assert search(data, out, random_weights) == 0
+@pytest.fixture(scope="module")
+def found(data: Path, tmp_path_factory: pytest.TempPathFactory, random_weights: Path) -> Path:
+    """What a search with two processes leaves."""
+    out = tmp_path_factory.mktemp("found") / "out"
+    assert search(data, out, random_weights, "--workers=2") == 0
+    return out
+
+
+def test_the_best_is_a_whole_training_and_its_figures_are_those_of_its_file(data: Path, found: Path) -> None:
+    out = found
     results = json.loads((out / "results.json").read_text())
     assert [entry["parameters"]["scoring_function"] for entry in results["entries"]] == ["gmm", "patchcore"]
     assert results["labelled"]
@@ -45,7 +51,27 @@ def test_the_best_is_a_whole_training_and_its_figures_are_those_of_its_file(
     pairs = scores[part.anomalous][:, None] - scores[~part.anomalous]
     expected = np.mean((pairs > 0) + 0.5 * (pairs == 0))
     assert results["test"]["auroc"] == pytest.approx(expected, abs=1e-6)
-    assert "2 of 2 done" in capfd.readouterr().out
+
+
+def test_a_cluster_finds_the_same(data: Path, found: Path, tmp_path: Path, random_weights: Path) -> None:
+    pytest.importorskip("distributed", reason="the cluster's extra is not installed: pip install fomoad[cluster]")
+    out = tmp_path / "out"
+    assert search(data, out, random_weights, "--cluster=local:2") == 0
+    here, there = (json.loads((folder / "results.json").read_text()) for folder in (found, out))
+    assert here == there
+    model = f"trials/{here['best']}/{tflite.INT8_FILE}"
+    assert (found / model).read_bytes() == (out / model).read_bytes()
+
+
+def test_what_is_done_is_not_done_again(
+    data: Path, found: Path, random_weights: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    results = (found / "results.json").read_bytes()
+    before = {path: path.stat().st_mtime_ns for path in (found / "trials").rglob("*")}
+    assert search(data, found, random_weights, "--workers=2") == 0
+    assert {path: path.stat().st_mtime_ns for path in (found / "trials").rglob("*")} == before
+    assert (found / "results.json").read_bytes() == results
+    assert "2 of 2 done, 0 running, 0 over the budget" in capfd.readouterr().out
 
 
 def test_a_budget_that_nothing_keeps_is_refused(
@@ -61,6 +87,8 @@ def test_a_budget_that_nothing_keeps_is_refused(
     ("arguments", "words"),
     [
         (["--workers=0"], "--workers cannot be 0"),
+        (["--workers=2", "--cluster=local:2"], "cannot be given together"),
+        (["--cluster=local:0"], "--cluster local:0 cannot be used"),
         (["--max-latency=cortex-m7"], "--max-latency cannot be 'cortex-m7'"),
         (["--seed=1,2"], "--seed cannot be a list"),
         (["--size=96"], "have 48 pixels a side"),

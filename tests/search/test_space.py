@@ -18,10 +18,20 @@ def test_every_combination_is_there_once_and_small_inputs_come_first() -> None:
     layers, pools = space.DEFAULT_AXES["layers"], space.DEFAULT_AXES["pool_size"]
     mixtures = [each for each in found.candidates if each.settings.scorer() == "gmm"]
     banks = [each for each in found.candidates if each.settings.scorer() == "patchcore"]
-    assert len(mixtures) == 2 * len(layers) * 2
-    assert len(banks) == 2 * len(layers) * len(pools) * 2
+    assert len(mixtures) == 2 * len(layers) * 2 * 2
+    assert len(banks) == 2 * len(layers) * 2 * len(pools) * 2
+    assert {each.settings.feature_scaling for each in mixtures} == {"place", "global"}
+    assert {each.settings.feature_scaling for each in banks} == {"place", "none"}
     assert {each.settings.capacity for each in mixtures} == {"low", "high"}
     assert found.axes["side"] == (64, 96)
+
+
+def test_the_promising_scaling_is_tried_first_and_those_left_out_on_request() -> None:
+    found = space.space((96,), {**GIVEN, "capacity": ("low", "high")}).candidates
+    mixtures = [each.settings.feature_scaling for each in found if each.settings.scorer() == "gmm"]
+    assert mixtures == ["place"] * 4 + ["global"] * 4
+    asked = space.space((96,), {**GIVEN, "feature_scaling": ("none", "place")}).candidates
+    assert {each.settings.feature_scaling for each in asked if each.settings.scorer() == "gmm"} == {"place", "none"}
 
 
 def test_the_order_does_not_depend_on_that_of_the_lists() -> None:

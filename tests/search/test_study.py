@@ -15,7 +15,7 @@ pytest.importorskip("optuna", reason="the search's extra is not installed: pip i
 
 from fomoad.errors import UserError
 from fomoad.search import study as module
-from fomoad.search.study import Study
+from fomoad.search.study import Outcome, Study
 
 NOBODY = 65534
 CANDIDATES = [{"side": side, "scoring_function": kind} for side in (32, 64, 96) for kind in ("gmm", "patchcore")]
@@ -29,7 +29,7 @@ candidates = candidates[: int(sys.argv[3])]
 def objective(position):
     print(position, flush=True)
     time.sleep(float(sys.argv[2]))
-    return (position / 10, 100.0 - position, 1.0, 1.0), {"twice": 2 * position}
+    return study.Outcome(position, (position / 10, 100.0 - position, 1.0, 1.0), {"twice": 2 * position})
 opened = study.Study(sys.argv[1], "caps", "digest", candidates)
 while not opened.finished():
     opened.work(objective)
@@ -91,10 +91,10 @@ def test_every_candidate_is_tried_once_although_a_worker_is_killed(storage: str)
 
 
 def test_a_candidate_that_fails_is_recorded_and_the_rest_goes_on(tmp_path: Path) -> None:
-    def objective(position: int) -> tuple[tuple[float, ...], dict[str, object]]:
+    def objective(position: int) -> Outcome:
         if position == 1:
-            raise UserError("too small")
-        return (1.0, 2.0, 3.0, 4.0), {}
+            return Outcome(position, None, {}, "too small")
+        return Outcome(position, (1.0, 2.0, 3.0, 4.0), {})
 
     opened = Study(str(tmp_path / "journal"), "s", "d", CANDIDATES)
     opened.work(objective)
@@ -103,6 +103,22 @@ def test_a_candidate_that_fails_is_recorded_and_the_rest_goes_on(tmp_path: Path)
     assert outcomes[1].failure == "too small"
     assert outcomes[2].values == (1.0, 2.0, 3.0, 4.0)
     assert opened.finished()
+
+
+def test_outcomes_of_elsewhere_are_recorded_and_not_tried_again(tmp_path: Path) -> None:
+    opened = Study(str(tmp_path / "journal"), "s", "d", CANDIDATES)
+    opened.record(Outcome(0, (9.0, 2.0, 3.0, 4.0), {"of": "a cluster"}))
+    opened.record(Outcome(3, None, {}, "too small"))
+    tried: list[int] = []
+
+    def objective(position: int) -> Outcome:
+        tried.append(position)
+        return Outcome(position, (1.0, 2.0, 3.0, 4.0), {})
+
+    opened.work(objective)
+    assert tried == [1, 2, 4, 5]
+    assert opened.outcomes()[0] == Outcome(0, (9.0, 2.0, 3.0, 4.0), {"of": "a cluster"})
+    assert opened.outcomes()[3] == Outcome(3, None, {}, "too small")
 
 
 def test_a_study_of_other_data_is_refused(tmp_path: Path) -> None:
