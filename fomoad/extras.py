@@ -11,6 +11,7 @@ EXTRAS: Final = {
     "train": ("tensorflow", "keras", "sklearn", "threadpoolctl", "onnx", "tf2onnx"),
     "onnx": ("onnxruntime",),
     "search": ("optuna", "sqlalchemy", "psycopg"),
+    "mlflow": ("mlflow",),
     "cluster": ("dask", "distributed"),
     "sign": ("cryptography",),
 }

@@ -14,6 +14,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"detection", "prediction"}),
     frozenset({"doctor", "evaluation", "training"}),
     frozenset({"fleet", "maintenance", "search"}),
+    frozenset({"tracking"}),
     frozenset({"device_kit", "edge_impulse"}),
     frozenset({"api", "commands"}),
     frozenset({"cli"}),

@@ -11,6 +11,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     from fomoad.cluster import open as cluster
     from fomoad.search.space import SIZES
     from fomoad.settings import TrainSettings, argument_name
+    from fomoad.tracking import tracker
 
     parser.add_argument("photos", type=Path, metavar="PHOTOS", help="folder of photos, or a data directory")
     parser.add_argument("--out-directory", type=Path, required=True, help="folder for best/, trials/ and report.html")
@@ -28,6 +29,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
         "--group-by", metavar="PATTERN", help="which photos are of one part, and stay together: as in fomoad import"
     )
     parser.add_argument("--status", action="store_true", help="say how far the search is, and end")
+    tracker.declare(parser)
     cluster.declare(parser)
     group = parser.add_argument_group("settings of a training: one value, or several to try, as in --capacity low,high")
     for name, field in TrainSettings.model_fields.items():
@@ -43,5 +45,9 @@ def run(arguments: argparse.Namespace) -> None:
     extras.require("search", "fomoad search")
     extras.require("train", "fomoad search")
     from fomoad.search import command
+    from fomoad.tracking import records, tracker
 
+    tracking = tracker.of(arguments)
     command.run(arguments)
+    if not arguments.status:
+        tracking.log(records.of_search, arguments.out_directory)

@@ -8,6 +8,8 @@ HELP = "Run a model file over the test images and write results.json and report.
 
 def declare(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
+    from fomoad.tracking import tracker
+
     parser.add_argument(
         "--model", type=Path, required=True, action="append",
         help="a .tflite, .onnx or saved_model.zip file; repeatable, each then gets a folder of its own",
@@ -23,6 +25,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trust-model", action="store_true", help="run whatever the model file contains: it can do what you can"
     )
+    tracker.declare(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -30,7 +33,9 @@ def run(arguments: argparse.Namespace) -> None:
     from fomoad.data.label_names import LabelNames, read_label_map
     from fomoad.evaluation import compare, evaluate
     from fomoad.evaluation.results import Results
+    from fomoad.tracking import records, tracker
 
+    tracking = tracker.of(arguments)
     given = LabelNames(arguments.anomaly_label, arguments.normal_label)
     names = given.over(read_label_map(arguments.labels)) if arguments.labels else given
 
@@ -47,3 +52,5 @@ def run(arguments: argparse.Namespace) -> None:
         )
 
     compare.run(arguments.model, arguments.report_directory, test)
+    for folder in compare.report_directories(arguments.model, arguments.report_directory):
+        tracking.log(records.of_test, folder)

@@ -12,6 +12,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     from fomoad import settings
     from fomoad.cluster import open as cluster
+    from fomoad.tracking import tracker
 
     parser.add_argument("--info-file", "--input-file", type=Path, help="the block's train_input.json (optional)")
     parser.add_argument("--data-directory", type=Path, help="folder with X_split_train.npy (required)")
@@ -34,6 +35,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
         help="with --cluster: folder that this machine and all workers see under the same path",
     )
     cluster.declare(parser)
+    tracker.declare(parser)
     settings.add_arguments(parser)
 
 
@@ -42,6 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
     from fomoad import extras, parameters
     from fomoad.cluster import open as cluster
     from fomoad.data.label_names import read_label_map
+    from fomoad.tracking import records, tracker
     from fomoad.training.train import train
 
     resolved = parameters.resolve(arguments)
@@ -53,6 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
             raise UserError(f"The argument --{name.replace('_', '-')} is required; see fomoad train --help.")
     where = cluster.of(arguments)
     extras.require("train", "fomoad train")
+    tracking = tracker.of(arguments)
     names = read_label_map(arguments.labels) if arguments.labels else None
     train(
         resolved,
@@ -65,3 +69,4 @@ def run(arguments: argparse.Namespace) -> None:
         cluster=where,
         shared_directory=arguments.shared_directory,
     )
+    tracking.log(records.of_training, arguments.out_directory)

@@ -11,7 +11,8 @@ from fomoad.errors import UserError
 from fomoad.progress import log
 from fomoad.search import space
 from fomoad.search.judge import Budget
-from fomoad.search.run import JOURNAL, REPORT_FILE, Search, run_search, settings_of, status
+from fomoad.search.page import REPORT_FILE
+from fomoad.search.run import JOURNAL, Search, run_search, settings_of, status
 from fomoad.settings import TrainSettings, argument_name, validate
 
 

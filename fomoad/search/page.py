@@ -8,6 +8,7 @@ from fomoad.pages.render import embeddable, render
 
 SCHEMA_VERSION: Final = 1
 RESULTS_FILE: Final = "results.json"
+REPORT_FILE: Final = "report.html"
 
 
 class Entry(BaseModel):

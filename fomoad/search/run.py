@@ -22,7 +22,7 @@ from fomoad.export.output_directory import METADATA_FILE
 from fomoad.progress import log
 from fomoad.search import front
 from fomoad.search.judge import Budget, Metric
-from fomoad.search.page import RESULTS_FILE, Entry, Results, page
+from fomoad.search.page import REPORT_FILE, RESULTS_FILE, Entry, Results, page
 from fomoad.search.parts import Photos, digest
 from fomoad.search.space import Space, label
 from fomoad.search.study import Outcome, Study
@@ -30,7 +30,6 @@ from fomoad.search.worker import Conditions, Task, figures, judged, opened, trai
 
 SECONDS_BETWEEN_LINES: Final = 8.0
 JOURNAL: Final = "study.journal"
-REPORT_FILE: Final = "report.html"
 PROGRESS_POLL: Final = 0.5
 MOST_RESTARTS: Final = 10
 

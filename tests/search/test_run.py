@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("optuna", reason="the search's extra is not installed: pip install fomoad[search]")
+pytest.importorskip("mlflow", reason="the extra is not installed: pip install fomoad[mlflow]")
 
 from fomoad import cli
 from fomoad.data.samples import generate
@@ -32,7 +33,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def found(data: Path, tmp_path_factory: pytest.TempPathFactory, random_weights: Path) -> Path:
     """What a search with two processes leaves."""
     out = tmp_path_factory.mktemp("found") / "out"
-    assert search(data, out, random_weights, "--workers=2") == 0
+    assert search(data, out, random_weights, "--workers=2", "--mlflow", str(out.parent / "runs")) == 0
     return out
 
 
@@ -71,6 +72,7 @@ def test_what_is_done_is_not_done_again(
     assert search(data, found, random_weights, "--workers=2") == 0
     assert {path: path.stat().st_mtime_ns for path in (found / "trials").rglob("*")} == before
     assert (found / "results.json").read_bytes() == results
+    assert len([run for run in found.parent.glob("runs/*/*") if (run / "meta.yaml").is_file()]) == 3
     assert "2 of 2 done, 0 running, 0 over the budget" in capfd.readouterr().out
 
 
