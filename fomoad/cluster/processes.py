@@ -7,6 +7,8 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import TypeVar
 
+from fomoad.cluster import kinds
+from fomoad.cluster.kinds import Kind
 from fomoad.errors import UserError
 from fomoad.progress import track
 
@@ -19,6 +21,11 @@ class Processes:
     """Does so many tasks at a time, each in a process of its own."""
 
     workers: int
+
+    @property
+    def kind(self) -> Kind:
+        """That of this process."""
+        return kinds.mine()
 
     def map(
         self, function: Callable[[T], R], items: Sequence[T], what: str, lost: Callable[[T, str], R] | None = None

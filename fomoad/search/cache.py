@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fomoad.progress import warn
+
 Array = NDArray[np.float32]
 
 
@@ -28,7 +30,12 @@ class Cache:
         self.folder.mkdir(parents=True, exist_ok=True)
         with locked(self.folder / f"{name}.lock"):
             if not path.is_file():
-                self._write(path, compute())
+                computed = compute()
+                try:
+                    self._write(path, computed)
+                except OSError as error:
+                    warn(f"{self.folder} takes no more features ({error.strerror}): they are computed again each time.")
+                    return computed
             os.utime(path)
             found: Array = np.load(path, mmap_mode="r", allow_pickle=False)
         return found
@@ -38,8 +45,11 @@ class Cache:
         self._make_room(array.nbytes)
         unfinished = path.with_suffix(f".{os.getpid()}.tmp")
         try:
-            with unfinished.open("wb") as file:
-                np.save(file, array, allow_pickle=False)
+            whole = np.ascontiguousarray(array)
+            with unfinished.open("wb") as file:  # np.save does not notice the end of a full disk
+                header = np.lib.format.header_data_from_array_1_0(whole)  # type: ignore[no-untyped-call]
+                np.lib.format.write_array_header_1_0(file, header)  # type: ignore[no-untyped-call]
+                file.write(whole.data)
             unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)

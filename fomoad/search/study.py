@@ -5,6 +5,7 @@ order, and workers take them one by one, so that the result is the same for any 
 """
 
 import contextlib
+import functools
 import os
 import re
 import socket
@@ -17,12 +18,12 @@ from typing import Any, Final, TypeVar
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import OperationalError
 
 from fomoad.errors import UserError
 from fomoad.progress import log
+from fomoad.search.journal import Journal
 
 POSITION: Final = "position"
 WORKER: Final = "worker"
@@ -158,7 +159,7 @@ class Study:
                 trial.suggest_categorical(name, values)
             outcome = objective(position)
             for name, value in _attributes(outcome).items():
-                trial.set_user_attr(name, value)
+                _patiently(functools.partial(trial.set_user_attr, name, value))
             return outcome.values or FAILED
 
         with _experimental():
@@ -186,7 +187,8 @@ class Study:
             if tries.count(position) >= MOST_TRIES:
                 self.record(Outcome(position, None, {}, f"its worker died {MOST_TRIES} times"))
             else:
-                self._study.enqueue_trial(dict(parameters), user_attrs={POSITION: position})
+                attributes = {POSITION: position}
+                _patiently(functools.partial(self._study.enqueue_trial, dict(parameters), user_attrs=attributes))
 
     def _trials(self) -> list[FrozenTrial]:
         return _patiently(lambda: self._study.get_trials(deepcopy=False))
@@ -212,7 +214,7 @@ def _open(storage: str) -> BaseStorage:
         path = Path(storage)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            return JournalStorage(JournalFileBackend(str(path), JournalFileOpenLock(str(path))))
+            return JournalStorage(Journal(path))
         except OSError as error:
             raise UserError(
                 f"The study's journal {path} cannot be opened ({error.strerror}): give another --storage."
@@ -256,6 +258,11 @@ def _patiently(call: Callable[[], T]) -> T:
                 ) from error
             log("  the storage does not answer: trying again")
             time.sleep(PAUSE_SECONDS)
+        except OSError as error:
+            raise UserError(
+                f"The study's journal cannot be written ({error.strerror}): see that there is room for it and run the "
+                "same command again, which goes on where this one ended."
+            ) from error
 
 
 def _me() -> str:

@@ -1,9 +1,11 @@
 """Arrays on disk, computed once."""
 
+import resource
 import threading
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from fomoad.search.cache import Cache
 
@@ -39,3 +41,23 @@ def test_what_was_used_longest_ago_goes_first(tmp_path: Path) -> None:
     assert asked == ["second"]
     np.testing.assert_array_equal(first, kilobyte + 1)
     assert sum(path.stat().st_size for path in tmp_path.glob("*.npy")) <= 3 * 1300
+
+
+def test_a_full_disk_costs_time_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A limit of a file's size stands for the disk's end."""
+    cache, computed = Cache(tmp_path, 2**20), []
+
+    def compute() -> np.ndarray:
+        computed.append(1)
+        return np.arange(1000, dtype=np.float32)
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    try:
+        for _ in range(2):
+            np.testing.assert_array_equal(cache.get("key", compute), np.arange(1000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert len(computed) == 2
+    assert "takes no more features (File too large)" in caplog.text
+    assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
