@@ -26,12 +26,9 @@ class Recipe:
 
 ROBUST: Final = Recipe(layers=3, feature_scaling="place", pool_size=2)
 """The best on the mean of real sets of seven kinds of part at 96 pixels (docs/experiments/quality.md)."""
-LARGE: Final = 192
-"""From so many pixels along the shorter side on, `ROBUST_LARGE` is the best in place of `ROBUST`."""
-ROBUST_LARGE: Final = replace(ROBUST, pool_size=3)
 CANDIDATES: Final = (
     ROBUST,
-    ROBUST_LARGE,
+    Recipe(layers=3, feature_scaling="place", pool_size=3),
     Recipe(layers=3, feature_scaling="global", pool_size=2),
     Recipe(layers=3, feature_scaling="none", pool_size=2),
     Recipe(layers=3, feature_scaling="none", pool_size=3),
@@ -39,6 +36,14 @@ CANDIDATES: Final = (
 """What self-tuning chooses from: the most robust, and what was the best on some of those sets.
 
 Made defects favour fewer layers than real ones do, so all candidates have as many."""
+LARGE: Final = 192
+"""From so many pixels along the shorter side on, the candidates are these; the first is the most robust."""
+LARGE_CANDIDATES: Final = (
+    Recipe(layers=3, feature_scaling="place", pool_size=3),
+    Recipe(layers=3, feature_scaling="global", pool_size=3),
+    Recipe(layers=3, feature_scaling="none", pool_size=3),
+)
+"""Made defects favour small windows, too, which real ones of large images do not."""
 
 
 def robust(settings: TrainSettings, shape: Shape) -> Recipe:
@@ -47,20 +52,20 @@ def robust(settings: TrainSettings, shape: Shape) -> Recipe:
     >>> robust(TrainSettings(layers=1), (96, 96, 3))
     Recipe(layers=1, feature_scaling='place', pool_size=2)
     """
-    return replace(ROBUST_LARGE if min(shape[:2]) >= LARGE else ROBUST, **_given(settings))
+    return candidates(settings, shape)[0]
 
 
 def candidates(settings: TrainSettings, shape: Shape) -> list[Recipe]:
     """The recipes that the settings leave open, `robust` first.
 
-    >>> candidates(TrainSettings(layers=2, scoring_function="patchcore", feature_scaling="place"), (224, 224, 3))
-    [Recipe(layers=2, feature_scaling='place', pool_size=3), Recipe(layers=2, feature_scaling='place', pool_size=2)]
+    >>> candidates(TrainSettings(layers=2, scoring_function="patchcore", feature_scaling="place"), (96, 96, 3))
+    [Recipe(layers=2, feature_scaling='place', pool_size=2), Recipe(layers=2, feature_scaling='place', pool_size=3)]
     """
     given = _given(settings)
-    first = robust(settings, shape)
+    tried = LARGE_CANDIDATES if min(shape[:2]) >= LARGE else CANDIDATES
     if settings.scorer() == "gmm":
-        given = {"pool_size": first.pool_size} | given
-    return list(dict.fromkeys([first, *(replace(recipe, **given) for recipe in CANDIDATES)]))
+        given = {"pool_size": tried[0].pool_size} | given
+    return list(dict.fromkeys(replace(recipe, **given) for recipe in tried))
 
 
 def with_recipe(settings: TrainSettings, recipe: Recipe) -> TrainSettings:
