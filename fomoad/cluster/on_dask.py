@@ -68,7 +68,8 @@ class OnDask:
         said = time.monotonic()
         while not future.done():
             try:
-                distributed.wait([future], timeout=SECONDS_BETWEEN_LOOKS)
+                with self.client.as_current():  # it is the default of no one
+                    distributed.wait([future], timeout=SECONDS_BETWEEN_LOOKS)
             except (TimeoutError, asyncio.TimeoutError, concurrent.futures.TimeoutError):
                 pass
             except (OSError, concurrent.futures.CancelledError, asyncio.CancelledError) as error:
@@ -112,7 +113,7 @@ def local(workers: int) -> Iterator[OnDask]:
             dashboard_address="127.0.0.1:0",  # any port: else two runs on a machine warn of each other
             memory_limit=0,  # a training keeps --memory-limit itself
         ) as cluster,
-        Client(cluster) as client,
+        Client(cluster, set_as_default=False) as client,
     ):
         yield OnDask(client, f"local:{workers}", kinds.mine())
 
