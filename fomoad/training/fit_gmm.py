@@ -4,11 +4,10 @@ import functools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
 from fomoad.features.store import Source
@@ -19,6 +18,9 @@ from fomoad.scorers.standardisation import Scale, Standardisation
 from fomoad.training import sampling
 from fomoad.training.fit import Fit, held_out_scores, image_scores
 from fomoad.training.sampling import Cells, Sample
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture
 
 Array = NDArray[np.float32]
 
@@ -107,6 +109,8 @@ def fit_mixture(cells: Array, standardise: Standardisation, components: int, see
 
     Expectation-maximisation starts from cells far apart (k-means++). There are no more components than cells.
     """
+    from sklearn.mixture import GaussianMixture  # here, for workers of a cluster need none
+
     mixture = GaussianMixture(min(components, len(cells)), init_params="k-means++", tol=TOLERANCE, random_state=seed)
     return _calibrated(_maximise(mixture, cells, standardise), cells)
 
@@ -116,6 +120,8 @@ def refit_mixture(cells: Array, standardise: Standardisation, start: GmmScorer) 
 
     Each component stays the match of its own, while more rounds would go on to other optima.
     """
+    from sklearn.mixture import GaussianMixture
+
     mixture = GaussianMixture(
         len(start.weights),
         weights_init=start.weights / start.weights.sum(),
@@ -127,7 +133,7 @@ def refit_mixture(cells: Array, standardise: Standardisation, start: GmmScorer) 
     return _calibrated(_maximise(mixture, cells, standardise).rounded(), cells)
 
 
-def _maximise(mixture: GaussianMixture, cells: Array, standardise: Standardisation) -> GmmScorer:
+def _maximise(mixture: "GaussianMixture", cells: Array, standardise: Standardisation) -> GmmScorer:
     """Run expectation-maximisation with spherical components."""
     if len(cells) == 1:
         cells = np.repeat(cells, 2, axis=0)  # scikit-learn asks for two

@@ -9,7 +9,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import GroupKFold
 from threadpoolctl import threadpool_limits
 
 from fomoad.errors import UserError
@@ -154,6 +153,8 @@ def fold_count(samples: int) -> int:
 
 def assign_folds(sample_ids: Sequence[str], count: int, seed: int) -> NDArray[np.int64]:
     """A fold number (n,) from 0 for each image; images of one sample share theirs."""
+    from sklearn.model_selection import GroupKFold  # here, for workers of a cluster need none
+
     ids = np.asarray(sample_ids)
     splitter = GroupKFold(min(count, len(np.unique(ids))), shuffle=True, random_state=seed)
     numbers = np.empty(len(ids), np.int64)
