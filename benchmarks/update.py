@@ -55,6 +55,7 @@ def main() -> None:
     parser.add_argument("--mvtec", type=Path, nargs="*", default=[], help="folders in the MVTec AD layout")
     parser.add_argument("--tiles", type=Path, help="the magnetic tiles' folder")
     parser.add_argument("--weights", default="auto")
+    parser.add_argument("--weights-resolution", type=int, default=96)
     parser.add_argument("--scoring", nargs="+", default=["gmm", "patchcore"])
     parser.add_argument("--shifts", nargs="+", default=list(SHIFTS))
     arguments = parser.parse_args()
@@ -65,16 +66,21 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
             write(Path(folder) / "data")
             rows = {
-                scoring: _rows(_settings(scoring, arguments.weights), Path(folder) / "data", arguments.shifts)
+                scoring: _rows(_settings(scoring, arguments), Path(folder) / "data", arguments.shifts)
                 for scoring in arguments.scoring
             }
         for scoring in arguments.scoring:
-            for line in _measure(_settings(scoring, arguments.weights), rows[scoring]):
+            for line in _measure(_settings(scoring, arguments), rows[scoring]):
                 print(f"| {name} | {scoring} | {line}", flush=True)
 
 
-def _settings(scoring: str, weights: str) -> TrainSettings:
-    return TrainSettings(scoring_function=scoring, weights=weights, image_input_scaling=SCALING)
+def _settings(scoring: str, arguments: argparse.Namespace) -> TrainSettings:
+    return TrainSettings(
+        scoring_function=scoring,
+        weights=arguments.weights,
+        weights_resolution=arguments.weights_resolution,
+        image_input_scaling=SCALING,
+    )
 
 
 def _measure(settings: TrainSettings, rows: Rows) -> Iterator[str]:
