@@ -11,7 +11,7 @@ from statistics import fmean
 
 import numpy as np
 
-from benchmarks import peers, quality
+from benchmarks import data_sets, peers
 from fomoad.data import dataset
 from fomoad.data.info_file import Info
 from fomoad.features import extractor
@@ -32,11 +32,11 @@ def main() -> None:
     arguments, settings = parser.parse_known_args()
     print("| data | cells | AUROC: mean | lowest, highest | a fit |\n| --- | ---: | ---: | ---: | ---: |")
     for directory in arguments.data:
-        split = dataset.open_split(directory, "train", quality.SCALING, Info())
+        split = dataset.open_split(directory, "train", data_sets.SCALING, Info())
         assert split.images is not None
         features = peers.Place(directory, directory, "", settings).features("gmm", split.images)
         extract = extractor.extractor(features)
-        test = quality.read_test(directory)
+        test = data_sets.read_test(directory)
         fitted, held = (
             np.concatenate([extract(batch) for batch in np.array_split(each, -(-len(each) // BATCH))])
             for each in (split.images.rows(slice(None)), test.images)

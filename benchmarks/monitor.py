@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from benchmarks.quality import SCALING, SIZE, read_test, write_tiles
+from benchmarks.data_sets import SCALING, SIZE, read_test, write_tiles
 from benchmarks.thresholds import features_of, fit_rows
 from fomoad.backbones.weights import find_weights
 from fomoad.data import dataset, import_images

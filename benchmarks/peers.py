@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import anomalib_peer, processes, quality, references
+from benchmarks import anomalib_peer, data_sets, processes, references
 from fomoad.backbones.graph import Convolution, Network
 from fomoad.backbones.weights import find_weights
 from fomoad.data import dataset
@@ -106,20 +106,20 @@ def main() -> None:
         for name in arguments.only:
             results[name] = least(results.get(name), CONTESTANTS[name](place))
             file.write_text(json.dumps({key: asdict(result) for key, result in results.items()}))
-    print(table(results, quality.read_test(place.data).anomalous))
+    print(table(results, data_sets.read_test(place.data).anomalous))
 
 
 def write_inputs(place: Place) -> None:
     """The images and the network as arrays, for peers that know nothing of data directories and Keras."""
     images = training_images(place.data)
     every = images.rows(slice(None))
-    np.savez(place.work / "images.npz", train=every, test=quality.read_test(place.data).images)
+    np.savez(place.work / "images.npz", train=every, test=data_sets.read_test(place.data).images)
     write_network(place.work / "network.npz", place.features("patchcore", images).network)
 
 
 def training_images(directory: Path) -> dataset.Images:
     """The training half of a data directory."""
-    images = dataset.open_split(directory, "train", quality.SCALING, Info()).images
+    images = dataset.open_split(directory, "train", data_sets.SCALING, Info()).images
     assert images is not None
     return images
 
@@ -156,7 +156,7 @@ def run_fomoad(place: Place, scoring: str) -> Result:
     ]
     usage = processes.run([*command, f"--scoring-function={scoring}", *place.settings], log)
     model = load_model(out / tflite.FLOAT_FILE)
-    test = quality.read_test(place.data).images
+    test = data_sets.read_test(place.data).images
     latency = anomalib_peer.latency(lambda: model.score(test[:1]))
     fits = re.findall(r"^(?:Selecting|Fitting a mixture).*\n(?:.*\n)*?  done in ([\d.]+) s", log.read_text(), re.M)
     scores = model.score(test).max(axis=(1, 2)).tolist()
@@ -199,7 +199,7 @@ def scikit_learn(place: Place) -> Result:
         distances, _ = nearest.kneighbors(features.reshape(-1, features.shape[-1]))
         return distances.reshape(len(features), -1).max(axis=1)
 
-    test = quality.read_test(place.data).images
+    test = data_sets.read_test(place.data).images
     scores = np.concatenate([score(batch) for batch in np.array_split(test, -(-len(test) // BATCH))])
     return Result(seconds, anomalib_peer.latency(lambda: score(test[:1])), None, scores.tolist())
 
@@ -210,7 +210,7 @@ def stock_pipeline(place: Place) -> Result:
     features = place.features("gmm", images)
     unpooled = Features(features.network, features.grid_of, Pooling(1))
     content = tflite.convert(Exported(unpooled.graph, images.shape))
-    test = quality.read_test(place.data).images
+    test = data_sets.read_test(place.data).images
 
     def extract(batch: Any) -> Any:
         return unpooled.graph(batch).numpy()

@@ -8,28 +8,23 @@ the first one ended.
 """
 
 import argparse
-import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from statistics import fmean, pstdev
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from benchmarks import plots, references
+from benchmarks import references
+from benchmarks.data_sets import SCALING, TestImages, data_sets, read_test
+from benchmarks.rows import Row, mean
+from benchmarks.rows import read as read_rows
+from benchmarks.rows import write as write_rows
 from fomoad.backbones import load
 from fomoad.backbones.weights import Weights, find_weights
-from fomoad.data import dataset, import_images
-from fomoad.data.info_file import Info, read_info
-from fomoad.data.label_names import anomalous_flags, kept_label_names
-from fomoad.data.samples import generate
-from fomoad.data.scaling import DEFAULT_SCALING
-from fomoad.data.writer import MASK_DEFECT, Sample, write_data_directory
+from fomoad.data import dataset
+from fomoad.data.info_file import Info
 from fomoad.export.output_directory import METADATA_FILE
 from fomoad.features import extractor
 from fomoad.features.pooling import Features, Pooling
@@ -49,12 +44,8 @@ from fomoad.training.models import build_features
 from fomoad.training.sampling import MAX_CELLS
 from fomoad.training.train import train
 
-SIZE = 96
-SCALING = DEFAULT_SCALING
 QUICK_SAMPLE = ["1:medium"]
 SAMPLE = ["1:easy", "1:medium", "2:medium", "1:hard", "2:hard"]
-SAMPLE_TESTS = 150
-"""Normal test photos of the sample data, and as many defective ones: with 60, an AUROC is unsure by 0.04."""
 SETTINGS: dict[str, dict[str, Any]] = {
     "GMM low": {"capacity": "low"},
     "GMM medium (default)": {},
@@ -67,42 +58,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
 QUICK = ("GMM medium (default)", "PatchCore 3 layers (default)")
 FILES = {"float32": "model.tflite", "int8": "model_quantized_int8_io.tflite"}
 SEEDS = (1, 2, 3, 4, 5)
-COLUMNS = (
-    "data", "setting", "file", "AUROC", "AUPRO", "pixel AUROC", "F1", "false alarms", "flash", "arena", "MACs", "CPU s",
-)  # fmt: skip
 STOCK, PUBLISHED = "stock GMM", "PatchCore as published"
 REFERENCE_LAYERS = ("block_6_expand_relu", "block_10_expand_relu")
 """Of the default backbone: the stock scorer's layer at 1/8, and the one at 1/16 that PatchCore joins with it."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One model file (or reference) on one data set. None: has no meaning here. Sizes in bytes, time in seconds."""
-
-    data: str
-    setting: str
-    file: str
-    auroc: float
-    aupro: float | None = None
-    pixel_auroc: float | None = None
-    f1: float | None = None
-    false_alarms: float | None = None
-    flash: int | None = None
-    arena: int | None = None
-    macs: int | None = None
-    cpu_seconds: float | None = None
-
-
-FIGURES = tuple(field.name for field in fields(Row) if field.name not in ("data", "setting", "file"))
-
-
-@dataclass(frozen=True)
-class TestImages:
-    """Test images as they come from the data directory, which of them show an anomaly, and their masks if any."""
-
-    images: NDArray[np.float32]
-    anomalous: NDArray[np.bool_]
-    masks: NDArray[np.uint8] | None
 
 
 def main() -> None:
@@ -130,9 +88,9 @@ def main() -> None:
     }
     measure = measure_scorer if arguments.scorers_only else measure_files
     arguments.out.mkdir(parents=True, exist_ok=True)
-    rows = _read(arguments.out / "quality.json")
+    rows = read_rows(arguments.out / "quality.json")
     with tempfile.TemporaryDirectory() as folder:
-        for name, write in _data_sets(sample, arguments.tiles, arguments.mvtec):
+        for name, write in data_sets(sample, arguments.tiles, arguments.mvtec):
             measured = {row.setting for row in rows if row.data == name}
             missing = [setting for setting in names if setting not in measured]
             if not missing and STOCK in measured:
@@ -143,8 +101,8 @@ def main() -> None:
                 rows += measure_references(name, directory, TrainSettings(**common), () if arguments.quick else SEEDS)
             for setting in missing:
                 rows += measure(name, setting, directory, TrainSettings(**SETTINGS[setting], **common))
-                _write(arguments.out, rows)
-    _write(arguments.out, rows)
+                write_rows(arguments.out, rows)
+    write_rows(arguments.out, rows)
 
 
 def measure_files(data: str, setting: str, directory: Path, settings: TrainSettings) -> list[Row]:
@@ -214,7 +172,7 @@ def measure_references(data: str, directory: Path, settings: TrainSettings, seed
     stock = [_areas(references.stock_gmm(*eighth, seed), test, windows) for seed in seeds or (1,)]
     published = references.patchcore(*joined, settings.sampling_ratio, seed=1)
     rows = [
-        Row(data, STOCK, "", *(_mean(list(figures)) for figures in zip(*stock, strict=True))),
+        Row(data, STOCK, "", *(mean(list(figures)) for figures in zip(*stock, strict=True))),
         Row(data, PUBLISHED, "", *_areas(published, test, placed[1])),
     ]
     scaling = standardisation(Moments.of(fitted))
@@ -227,51 +185,6 @@ def measure_references(data: str, directory: Path, settings: TrainSettings, seed
         scorer = fit_mixture(scaled, standardise, gmm.CAPACITIES[settings.capacity], seed)
         rows.append(Row(data, f"seed {seed}", "", *_areas(scorer.score(held), test, own.cells())))
     return rows
-
-
-def read_test(directory: Path) -> TestImages:
-    """The test half of a data directory."""
-    split = dataset.open_split(directory, "test", SCALING, read_info(None, directory))
-    assert split.images is not None
-    images = np.concatenate([batch for _, batch in split.images.batches()])
-    anomalous = np.array(anomalous_flags(split.labels, kept_label_names(directory)), bool)
-    masks = None if split.masks is None else split.masks.rows(slice(0, len(split)))
-    return TestImages(images, anomalous, masks)
-
-
-def write_tiles(folder: Path, directory: Path, size: int = SIZE) -> None:
-    """The magnetic tiles, divided as their split.json says, as a data directory with masks."""
-    split = json.loads((folder / "split.json").read_text())
-
-    def samples(entries: list[dict[str, str]]) -> Iterator[Sample]:
-        for entry in entries:
-            photo = Image.open(folder / entry["image"]).convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
-            is_anomaly = entry.get("label") == "anomaly"
-            mask = None
-            if is_anomaly:
-                drawn = Image.open(folder / entry["mask"]).convert("L").resize((size, size), Image.Resampling.BOX)
-                mask = np.where(np.asarray(drawn) > MASK_DEFECT // 4, MASK_DEFECT, 0).astype(np.uint8)
-            yield Sample(np.asarray(photo), is_anomaly, entry["image"], mask, str(entry["tile"]))
-
-    write_data_directory(directory, samples(split["train"]), samples(split["test"]), SCALING)
-
-
-def _data_sets(
-    sample: list[str], tiles: Path | None, mvtec: list[Path]
-) -> Iterator[tuple[str, Callable[[Path], object]]]:
-    """Each data set's name, and what writes it into a data directory."""
-    for each in sample:
-        seed, difficulty = each.split(":")
-        yield (
-            f"sample {difficulty} {seed}",
-            lambda out, seed=seed, level=difficulty: generate.run(
-                out, SIZE, int(seed), test_normal=SAMPLE_TESTS, test_anomaly=SAMPLE_TESTS, difficulty=level
-            ),
-        )
-    if tiles:
-        yield "magnetic tiles", lambda out: write_tiles(tiles, out)
-    for folder in mvtec:
-        yield folder.name, lambda out, folder=folder: import_images.run(folder, out, (SIZE, SIZE), scaling=SCALING)
 
 
 def _training_images(directory: Path, settings: TrainSettings) -> tuple[dataset.Split, dataset.Images, Weights]:
@@ -300,67 +213,6 @@ def _areas(
 
 def _in_batches(extract: Extract, images: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.concatenate([extract(batch) for batch in np.array_split(images, -(-len(images) // 100))])
-
-
-def _read(path: Path) -> list[Row]:
-    return [Row(**row) for row in json.loads(path.read_text())] if path.is_file() else []
-
-
-def _write(out: Path, rows: list[Row]) -> None:
-    (out / "quality.json").write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
-    (out / "quality.md").write_text(table(rows))
-    found = means(rows)
-    plots.bars(out / "auroc.svg", {key: row.auroc for key, row in found.items()}, "image AUROC; 0.5 is guessing", 0.5)
-    sizes = {key: (row.flash / 1024, row.auroc) for key, row in found.items() if row.flash}
-    if sizes:
-        plots.scatter(out / "cost.svg", sizes, "size of the model file, KB", "image AUROC")
-
-
-def means(rows: list[Row]) -> dict[tuple[str, str], Row]:
-    """For each setting and file the mean over the data sets that all of them were measured on."""
-    settings = list(dict.fromkeys((row.setting, row.file) for row in rows if not row.setting.startswith("seed")))
-    common = set.intersection(*({r.data for r in rows if (r.setting, r.file) == key} for key in settings))
-    result = {}
-    for key in settings:
-        mine = [asdict(row) for row in rows if (row.setting, row.file) == key and row.data in common]
-        figures = {
-            name: _mean([each[name] for each in mine]) for name in mine[0] if name not in ("data", "setting", "file")
-        }
-        result[key] = Row(**(figures | {"data": f"mean of {len(mine)}", "setting": key[0], "file": key[1]}))
-    return result
-
-
-def table(rows: list[Row]) -> str:
-    """All rows and their means, as Markdown."""
-    shown = [row for row in rows if not row.setting.startswith("seed")]
-    lines = [
-        "| data | setting | model | AUROC | AUPRO | pixel AUROC | F1 | false alarms | flash | arena | MACs | CPU |"
-    ]
-    lines.append("|" + " --- |" * 12)
-    lines += [_line(row) for row in [*means(rows).values(), *shown]]
-    lines += ["", "Five seeds of the default mixture:", "", "| data | AUROC: mean | standard deviation |"]
-    lines.append("| --- | --- | --- |")
-    for data in dict.fromkeys(row.data for row in rows):
-        found = [row.auroc for row in rows if row.data == data and row.setting.startswith("seed")]
-        if found:
-            lines.append(f"| {data} | {fmean(found):.3f} | {pstdev(found):.4f} |")
-    return "\n".join(lines) + "\n"
-
-
-def _line(row: Row) -> str:
-    def shown(value: float | None, form: str) -> str:
-        return "" if value is None else format(value, form)
-
-    cells = [row.data, row.setting, row.file, *(shown(v, ".3f") for v in (row.auroc, row.aupro, row.pixel_auroc))]
-    cells += [shown(row.f1, ".3f"), shown(row.false_alarms, ".1%")]
-    cells += [f"{size / 1024:,.0f} KB" if size else "" for size in (row.flash, row.arena)]
-    cells += [f"{row.macs / 1e6:.1f} M" if row.macs else "", shown(row.cpu_seconds, ".0f")]
-    return f"| {' | '.join(cells)} |"
-
-
-def _mean(values: list[Any]) -> Any:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known else None
 
 
 if __name__ == "__main__":

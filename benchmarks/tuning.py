@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from benchmarks import quality
+from benchmarks import data_sets
 from fomoad.data import dataset, import_images
 from fomoad.data.info_file import Info
 from fomoad.features.store import FeatureSource, StoredFeatures
@@ -62,7 +62,7 @@ def main() -> None:
     """Measure what is missing, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", type=Path, nargs="+")
-    parser.add_argument("--size", type=int, default=quality.SIZE)
+    parser.add_argument("--size", type=int, default=data_sets.SIZE)
     parser.add_argument("--backbone", default="mobilenet-v2-0.35")
     parser.add_argument("--weights", default="auto")
     parser.add_argument("--weights-resolution", type=int, default=96)
@@ -77,9 +77,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as work:
             directory = Path(work) / "data"
             if (folder / "split.json").is_file():
-                quality.write_tiles(folder, directory, arguments.size)
+                data_sets.write_tiles(folder, directory, arguments.size)
             else:
-                import_images.run(folder, directory, (arguments.size, arguments.size), scaling=quality.SCALING)
+                import_images.run(folder, directory, (arguments.size, arguments.size), scaling=data_sets.SCALING)
             for scorer in FUNCTIONS:
                 settings = TrainSettings(
                     scoring_function=scorer,
@@ -104,9 +104,9 @@ def measure(name: str, directory: Path, settings: TrainSettings) -> Row:
     made = [trial.judge(recipe) for recipe in tried]
     widest = Widest.of(settings, data, tried)
     limit = settings.memory_limit * 2**20
-    split = dataset.open_split(directory, "test", quality.SCALING, Info())
+    split = dataset.open_split(directory, "test", data_sets.SCALING, Info())
     assert split.images is not None
-    anomalous = quality.read_test(directory).anomalous
+    anomalous = data_sets.read_test(directory).anomalous
     every = FeatureSource(data.images, widest.extract, limit)
     tests = np.concatenate([widest.extract(images) for _, images in split.images.batches()])
     real = []

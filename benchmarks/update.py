@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.data_sets import SCALING, read_test
 from benchmarks.monitor import CHANGES, data_sets
-from benchmarks.quality import SCALING, read_test
 from benchmarks.thresholds import fit_rows
 from fomoad.backbones.weights import find_weights
 from fomoad.data import dataset
