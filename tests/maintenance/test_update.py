@@ -16,8 +16,9 @@ from fomoad import cli
 from fomoad.errors import UserError
 from fomoad.inference.model import load_model
 from fomoad.maintenance import adapt_patchcore, gate
+from fomoad.maintenance.originals import Originals
 from fomoad.maintenance.update import Before
-from fomoad.metadata import AnomalyMetadata
+from fomoad.metadata import AnomalyMetadata, Suspect
 from fomoad.scorers.patchcore import PatchCoreScorer
 from fomoad.scorers.standardisation import Standardisation
 from fomoad.training import state
@@ -194,6 +195,24 @@ def test_renewing_a_bank_is_greedy_k_center_going_on() -> None:
         points.append(patches[pick])
     assert len(stay) + len(taken) == 60
     assert sorted(stay) == sorted(np.argsort(-np.array(adds), kind="stable")[: 60 - len(taken)])
+
+
+def test_images_that_the_training_left_out_stay_out(trained: Any, tmp_path: Path) -> None:
+    """A row that the metadata name as left out is none of the images that are fitted again."""
+    _, out, _ = trained
+    before = Before.read(out)
+    data = write_data(tmp_path / "data", np.concatenate([bleached(1, 1), textures(30, SHAPE, 0)]))
+    (data / "train_input.json").write_text('{"imageInputScaling": "0..1"}')
+    ids = {"train": ["spoiled", *before.state.sample_ids], "validation": []}
+    (data / "sample_id_details.json").write_text(json.dumps(ids))
+    spoiled = Suspect(row=0, id="spoiled", file_name=None, score=9, left_out=True)
+    metadata = before.metadata.model_copy(update={"suspects": [spoiled]})
+    found = Originals.open(data, metadata, before.settings, before.state)
+    assert found.ids == list(before.state.sample_ids)
+    [(_, features)] = found.floats.batches("")
+    np.testing.assert_allclose(features, found.floats.extract(textures(30, SHAPE, 0)), atol=1e-5)
+    with pytest.raises(UserError, match="does not hold the 30 images"):
+        Originals.open(data, before.metadata.model_copy(update={"suspects": []}), before.settings, before.state)
 
 
 KILLED_AFTER_SO_MANY_CHANGES = """
