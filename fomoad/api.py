@@ -24,7 +24,7 @@ from fomoad.data.tiles import OVERLAP
 from fomoad.errors import NotFittedError, UserError
 from fomoad.export import output_directory
 from fomoad.export.output_directory import METADATA_FILE
-from fomoad.inference import predict, runtimes
+from fomoad.inference import ignored_cells, predict, runtimes
 from fomoad.inference.image_paths import image_paths
 from fomoad.inference.model import FORMATS, read_file
 from fomoad.inference.predict import Detector
@@ -273,9 +273,10 @@ def _own_detector(files: dict[str, bytes]) -> Detector:
     suggested = metadata.models[MODEL_FILE].threshold.suggested
     image = metadata.input
     cells = metadata.grid.geometry(image.height, image.width)
-    return Detector.of(
-        model, suggested, image.scaling, image.resize or predict.DEFAULT_RESIZE, cells, tiling=image.tiles
-    )
+    grid = metadata.grid
+    ignored = ignored_cells.of_text(grid.ignored, (grid.rows, grid.columns))
+    resize = image.resize or predict.DEFAULT_RESIZE
+    return Detector.of(model, suggested, image.scaling, resize, cells, tiling=image.tiles, ignored=ignored)
 
 
 @contextlib.contextmanager

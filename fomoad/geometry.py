@@ -73,6 +73,27 @@ class Axis:
         half = self.window / 2
         return self.origin + start * self.stride - half, self.origin + (stop - 1) * self.stride + half
 
+    def shares(self, pixels: int) -> NDArray[np.float32]:
+        """How much each of so many pixels is of each cell's window, as far as that lies on them: (count, pixels).
+
+        >>> Axis(count=2, origin=1.0, stride=2.0, window=2.0).shares(4)[0].tolist()
+        [0.5, 0.5, 0.0, 0.0]
+        """
+        middles = self.origin + self.stride * np.arange(self.count)[:, None]
+        edges = np.arange(pixels)
+        above = np.maximum(middles - self.window / 2, edges)
+        below = np.minimum(middles + self.window / 2, edges + 1)
+        lengths = np.maximum(below - above, 0)
+        lengths /= np.maximum(lengths.sum(axis=1, keepdims=True), 1e-9)
+        shares: NDArray[np.float32] = lengths.astype(np.float32)
+        return shares
+
+    def nearest(self, pixels: int) -> NDArray[np.int64]:
+        """The cell (pixels,) whose middle is nearest to each of so many pixels."""
+        at = (np.arange(pixels) + 0.5 - self.origin) / self.stride
+        nearest: NDArray[np.int64] = np.clip(np.floor(at + 0.5), 0, self.count - 1).astype(np.int64)
+        return nearest
+
     def between(self, pixels: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """For each of so many pixels: the cell before its middle, and how far it is to the next one, 0 to 1.
 
@@ -99,6 +120,17 @@ class CellGeometry:
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
         return self.vertical.count, self.horizontal.count
+
+    def shares(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The mean of values (height, width) over the window of each cell: (rows, columns)."""
+        height, width = pixels.shape
+        means: NDArray[np.float32] = self.vertical.shares(height) @ pixels @ self.horizontal.shares(width).T
+        return means
+
+    def at_pixels(self, cells: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool_]:
+        """What is true of each pixel's nearest cell, (height, width), of what is true of cells (rows, columns)."""
+        found: NDArray[np.bool_] = cells[np.ix_(self.vertical.nearest(height), self.horizontal.nearest(width))]
+        return found
 
     def upsample(self, grid: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
         """A map (rows, columns) at every pixel (height, width): bilinear between the cells' middles."""

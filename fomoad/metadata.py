@@ -2,11 +2,14 @@
 
 from typing import Annotated, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from fomoad.data.tiles import Tiling
 from fomoad.device.profile import Profile
 from fomoad.geometry import CellGeometry, evenly
+from fomoad.inference import ignored_cells
 from fomoad.inference.model import TensorSpec
 from fomoad.settings import Source
 
@@ -192,11 +195,19 @@ class Grid(Record):
     rows: int
     columns: int
     cells: CellGeometry | None = Field(None, description="In pixels; None where nobody wrote it down.")
+    ignored: list[str] | None = Field(
+        None, description="Cells that do not count and score 0: a text a row, # where a cell is ignored."
+    )
 
     def geometry(self, height: int, width: int) -> CellGeometry:
         """Where the cells lie on the input: evenly over all of it where nobody wrote it down."""
         shape = (self.rows, self.columns)
         return self.cells if self.cells and self.cells.shape == shape else evenly(shape, (height, width))
+
+    def counted(self) -> NDArray[np.bool_] | None:
+        """Which cells (rows, columns) count; None where all do."""
+        ignored = ignored_cells.of_text(self.ignored, (self.rows, self.columns))
+        return None if ignored is None else ~ignored
 
 
 class Suspect(Record):
@@ -288,6 +299,7 @@ class AnomalyMetadata(Record):
     backbone: BackboneInfo
     input: InputInfo
     grid: Grid
+    ignore_mask_sha256: str | None = Field(None, description="Of the picture that says which cells do not count.")
     vote: str = Field("1/1", description="An alarm takes N of the last M images: N/M.")
     training_images: int = Field(description="Photos, where they were cut into tiles.")
     suspects: list[Suspect] = Field(default=[], description="Training images to look at, the most suspicious first.")

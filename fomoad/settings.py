@@ -5,6 +5,7 @@ The command line is generated from this model, and a test holds parameters.json 
 
 import argparse
 import math
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -21,6 +22,7 @@ ScoringFunction = Literal["gmm", "patchcore"]
 
 
 AUTO = "auto"
+NO_MASK = "none"
 MOST_CONTAMINATION = 0.5
 """Where more than half of the images are defects, they are what a scorer takes for good."""
 Values = dict[str, Any]
@@ -114,6 +116,12 @@ class TrainSettings(BaseModel):
         description="How many of the last images of a video must be flagged for an alarm, N/M as in 3/4: by predict - "
         "and by the device kit.",
     )
+    ignore_mask: str = Field(
+        NO_MASK,
+        min_length=1,
+        description="Path of a picture, white where the images do not count: cells that it covers by half or more take "
+        "no part in the training and score 0. none: everything counts.",
+    )
     score_scale: Literal["raw", "threshold"] = Field(
         "raw",
         description="raw: scores as the scoring function gives them; threshold: divided so that 1 is the threshold.",
@@ -140,6 +148,7 @@ class TrainSettings(BaseModel):
     @classmethod
     def _of_text(cls, value: Any, info: ValidationInfo) -> Any:
         """Take numbers that are written as text; pydantic by itself would take true for 1."""
+        value = os.fspath(value) if isinstance(value, os.PathLike) else value
         text = value.strip() if isinstance(value, str) else value
         allowed = choices(str(info.field_name)) or ()
         if isinstance(value, bool):

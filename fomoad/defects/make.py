@@ -37,11 +37,13 @@ def make_defect(
     contrast: float,
     random: Generator,
     donors: PixelImages | None = None,
+    where: NDArray[np.bool_] | None = None,
 ) -> Defect | None:
     """Make a defect on a good image (height, width, channels), 1 or 3 channels.
 
     `kind` is a key of KINDS, `size` the length as a share of the image's shorter side, `contrast` above 0 to 1.
-    Pieces come from `donors`, good images of the same shape, or from the image itself. None where no defect of this
+    Pieces come from `donors`, good images of the same shape, or from the image itself. The defect's middle is chosen
+    `where` pixels (height, width) say, None: anywhere on the part. None where no defect of this
     kind, size and contrast would show at any position tried: say, a blur on a surface that is smooth.
 
     >>> image = np.full((64, 64, 1), 128, np.uint8)
@@ -50,9 +52,12 @@ def make_defect(
     True
     """
     if pixels.shape[2] == 3 and colourless(pixels):
-        grey = make_defect(pixels[..., :1], kind, size, contrast, random, _Grey(donors) if donors is not None else None)
+        grey_donors = None if donors is None else _Grey(donors)
+        grey = make_defect(pixels[..., :1], kind, size, contrast, random, grey_donors, where)
         return None if grey is None else replace(grey, pixels=grey.pixels.repeat(3, axis=2))
     part = part_of(pixels)
+    if where is not None:
+        part = part & where if (part & where).any() else where
     for _ in range(TRIES):
         long = size * min(pixels.shape[:2])
         donor = pixels if donors is None or random.random() < 0.5 else donors[int(random.integers(len(donors)))]
@@ -70,8 +75,11 @@ def made_set(
     kinds: Sequence[str] = tuple(KINDS),
     sizes: tuple[float, float] = SIZES,
     contrasts: tuple[float, float] = CONTRASTS,
+    where: NDArray[np.bool_] | None = None,
 ) -> Iterator[Defect]:
     """Make `count` defects on good images, in turn over images and kinds, over all sizes and contrasts.
+
+    Their middles lie `where` pixels (height, width) say, None: anywhere on the parts.
 
     Defect number n depends on the seed, n and the images alone. It is made on image n modulo their number; where its
     kind does not show there, the next kind is made. Where none shows, which takes an image without any surface, the
@@ -90,7 +98,7 @@ def made_set(
         first = number + number // len(images)
         for turn in range(len(kinds)):
             kind = kinds[(first + turn) % len(kinds)]
-            defect = make_defect(images[image], kind, size, contrast, random, images)
+            defect = make_defect(images[image], kind, size, contrast, random, images, where)
             if defect is not None:
                 yield replace(defect, image=image)
                 break

@@ -44,7 +44,9 @@ def choose(part: NDArray[np.bool_], extent: float, random: Generator) -> tuple[f
     """A random position (row, column) on the part, where a defect of this extent lies within the image if it can."""
     margins = [int(min(extent / 2, (side - 1) / 2)) for side in part.shape]
     inner = part[margins[0] : part.shape[0] - margins[0], margins[1] : part.shape[1] - margins[1]]
-    rows, columns = np.nonzero(inner) if inner.any() else np.nonzero(np.ones_like(inner))
+    if not inner.any():
+        inner, margins = part, [0, 0]
+    rows, columns = np.nonzero(inner)
     pick = random.integers(len(rows))
     return float(rows[pick] + margins[0]), float(columns[pick] + margins[1])
 

@@ -60,15 +60,22 @@ class Trial:
         return replace(self, middle=(self.middle[0] + top, self.middle[1] + left), image=self.image // tiling.count)
 
 
-def run(images: Images, rows: NDArray[np.int64], seed: int, scorers: Mapping[str, Score]) -> Trials:
+def run(
+    images: Images,
+    rows: NDArray[np.int64],
+    seed: int,
+    scorers: Mapping[str, Score],
+    where: NDArray[np.bool_] | None = None,
+) -> Trials:
     """Make defects on the good images of these rows and score each by every scorer.
 
-    Their number grows with that of the images; the same images and seed give the same defects.
+    Their number grows with that of the images; the same images and seed give the same defects. Their middles lie
+    `where` pixels (height, width) say, None: anywhere.
     """
     count = int(np.clip(PER_IMAGE * len(rows), FEWEST, MOST))
     trials: list[Trial] = []
     scores: dict[str, list[Array]] = {name: [] for name in scorers}
-    for batch in _batches(track(_made(images, rows, count, seed), "Making defects to find", count)):
+    for batch in _batches(track(_made(images, rows, count, seed, where), "Making defects to find", count)):
         inputs = scaling.from_pixels(np.stack([defect.pixels for _, defect in batch]), images.scaling)
         numbers = np.array([trial.image for trial, _ in batch])
         for name, score in scorers.items():
@@ -78,7 +85,9 @@ def run(images: Images, rows: NDArray[np.int64], seed: int, scorers: Mapping[str
     return Trials(trials, {name: np.concatenate(parts or empty) for name, parts in scores.items()})
 
 
-def _made(images: Images, rows: NDArray[np.int64], count: int, seed: int) -> Iterator[tuple[Trial, Defect]]:
+def _made(
+    images: Images, rows: NDArray[np.int64], count: int, seed: int, where: NDArray[np.bool_] | None
+) -> Iterator[tuple[Trial, Defect]]:
     """Made defects, kinds and contrasts in turn, on images in a random order of each kind's own."""
     groups = [(kind, contrast) for contrast in CONTRASTS for kind in KINDS]
     least = max(SIZES[0], SMALLEST / min(images.shape[:2]))
@@ -88,7 +97,7 @@ def _made(images: Images, rows: NDArray[np.int64], count: int, seed: int) -> Ite
         strength = CONTRASTS[contrast]
         share = len(range(number, count, len(groups)))
         pixels = StoredPixels(images, order)
-        made = made_set(pixels, share, seed + number, [kind], (least, SIZES[1]), (strength, strength))
+        made = made_set(pixels, share, seed + number, [kind], (least, SIZES[1]), (strength, strength), where)
         sets.append((contrast, order, made))
     while sets:
         contrast, order, made = sets.popleft()

@@ -59,6 +59,7 @@ def config_header(facts: Facts) -> str:
         "FOMOAD_VOTE_NEEDED": detector.vote.needed,
         "FOMOAD_VOTE_IMAGES": detector.vote.images,
         "FOMOAD_COUNTER_EDGES": len(facts.counter_edges),
+        "FOMOAD_IGNORED_CELLS": 0 if detector.ignored is None else int(detector.ignored.sum()),
     }
     macros = "\n".join(f"#define {name} {value}" for name, value in values.items())
     return Template(_template("fomoad_config.h.in")).substitute(macros=macros, score=repr(detector.threshold))
@@ -68,7 +69,9 @@ def config_tables(facts: Facts) -> str:
     """The tables that the header declares."""
     rows = ",\n".join("    {" + _numbers(row) + "}" for row in facts.input_table().tolist())
     edges = _numbers(facts.counter_edges.tolist() or [0])
-    return Template(_template("fomoad_config.c.in")).substitute(rows=rows, edges=edges)
+    ignored = facts.detector.ignored
+    cells = _numbers([0] if ignored is None else ignored.astype(int).ravel().tolist())
+    return Template(_template("fomoad_config.c.in")).substitute(rows=rows, edges=edges, ignored=cells)
 
 
 def resolver_calls(operations: dict[str, int]) -> list[str]:

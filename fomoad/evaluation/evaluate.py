@@ -150,7 +150,8 @@ def summarise(
     """What the results say of the model; its grid is that of a whole photo."""
     _, height, width, channels = model.input.shape
     _, rows, columns = model.output.shape
-    grid = Grid(rows=rows, columns=columns, cells=metadata.grid.cells if metadata else None)
+    trained = metadata.grid if metadata else Grid(rows=rows, columns=columns)
+    grid = Grid(rows=rows, columns=columns, cells=trained.cells, ignored=trained.ignored)
     cells, photo = grid.geometry(height, width), None
     if tiling:
         cells = tiling.cells(cells)
@@ -162,7 +163,7 @@ def summarise(
         bytes=model_path.stat().st_size,
         input_type=model.input.dtype,
         input=InputInfo(height=height, width=width, channels=channels, scaling=image_scaling, tiles=tiling),
-        grid=Grid(rows=cells.shape[0], columns=cells.shape[1], cells=cells),
+        grid=Grid(rows=cells.shape[0], columns=cells.shape[1], cells=cells, ignored=None if tiling else grid.ignored),
         photo=photo,
         scoring_function=metadata.scoring_function if metadata else None,
         backbone=metadata.backbone if metadata else None,

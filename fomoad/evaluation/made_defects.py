@@ -32,16 +32,21 @@ def measure(model: GridModel, split: Split, results: Results) -> Detection | Non
         highest: NDArray[np.float32] = model.score(inputs).max(axis=(1, 2))
         return highest
 
-    made = trials.run(images, np.arange(len(images)), SEED, {"model": score})
+    made = trials.run(images, np.arange(len(images)), SEED, {"model": score}, results.model.counted_pixels())
     good = np.array([image.score for image in results.images], np.float32)
     side = min(images.shape[:2])
     return summary.describe(made.on_photos(split.tiling), made.scores["model"], good, results.threshold, side, "test")
 
 
 def real_defects(results: Results, masks: Iterable[NDArray[np.bool_]]) -> RealDefects | None:
-    """How large the defects of the test images are, (height, width) masks in row order, and which were found."""
+    """How large the defects of the test images are, (height, width) masks in row order, and which were found.
+
+    What lies nearest to an ignored cell is no defect.
+    """
+    counted = results.model.counted_pixels()
     sizes, found = [], []
-    for image, mask in zip(results.images, masks, strict=True):
+    for image, whole in zip(results.images, masks, strict=True):
+        mask = whole if counted is None else whole & counted
         if image.anomalous and mask.any():
             regions, count = ndimage.label(mask, NEIGHBOURS)
             sizes.append(max(extent(regions == number) for number in range(1, count + 1)))

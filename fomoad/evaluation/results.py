@@ -63,6 +63,11 @@ class ModelSummary(Record):
         image = self.photo or self.input
         return image.height, image.width
 
+    def counted_pixels(self) -> NDArray[np.bool_] | None:
+        """Which pixels (height, width) count: those nearest to a cell that does; None: all do."""
+        counted = self.grid.counted()
+        return None if counted is None else self.grid.geometry(*self.size).at_pixels(counted, *self.size)
+
 
 class ConfusionCounts(Record):
     """How many labelled images got which verdict; positive means called anomalous."""
@@ -306,9 +311,9 @@ def _pixel_metrics(
     """Figures per pixel, or the reason why there are none."""
     if samples.masks is None:
         return None, "there are no masks of the defects"
-    counts = count_pixels(grids, samples.masks, model.grid.geometry(*model.size))
+    counts = count_pixels(grids, samples.masks, model.grid.geometry(*model.size), model.grid.counted())
     if not counts.regions:
-        return None, "the masks mark no defect"
+        return None, "the masks mark no defect where cells count" if model.grid.ignored else "the masks mark no defect"
     if not counts.normal.sum():
         return None, "the masks leave no normal pixel"
     return PixelMetrics(auroc=counts.auroc(), aupro=counts.aupro(), regions=counts.regions), ""

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 import fomoad
 from fomoad.backbones.weights import find_weights
-from fomoad.data import dataset
+from fomoad.data import dataset, ignore_mask
 from fomoad.data.info_file import read_info
 from fomoad.data.pixel_images import StoredPixels
 from fomoad.detection.summary import ALL
@@ -23,6 +23,7 @@ from fomoad.export.output_directory import METADATA_FILE
 from fomoad.fleet.rows import Row
 from fomoad.metadata import AnomalyMetadata
 from fomoad.progress import log
+from fomoad.settings import NO_MASK
 
 RECORD_FILE: Final = "fleet_record.json"
 """In an output directory: what it was trained from."""
@@ -108,11 +109,13 @@ def failed(task: Task, reason: str) -> Done:
 def digest_of(task: Task) -> str:
     """SHA-256 of all that a product's models come of: data, settings, weights and the version of fomoad.
 
-    Files of test images do not count.
+    Files of test images do not count. Raises UserError or OSError where a file of them cannot be read.
     """
     row, settings = task.row, task.row.parameters.settings
     weights = find_weights(settings.backbone, settings.weights, settings.weights_resolution, settings.target_device)
     about = [fomoad.__version__, settings.model_dump(), row.parameters.sources, weights.sha256(), task.keep_state]
+    if settings.ignore_mask != NO_MASK:
+        about.append(ignore_mask.digest(Path(settings.ignore_mask)))
     total = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     for path in sorted(row.data.iterdir()):
         if path.is_file() and "_test" not in path.name:

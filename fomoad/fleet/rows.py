@@ -13,6 +13,7 @@ from fomoad.data.info_file import read_info
 from fomoad.errors import UserError
 from fomoad.parameters import Parameters
 from fomoad.settings import TrainSettings
+from fomoad.training import ignoring
 
 COLUMNS: Final = ("name", "data", "output")
 """Beside these, columns are parameters by their names; an empty cell leaves the default."""
@@ -102,8 +103,9 @@ def _row(line: int, cells: dict[str, str], folder: Path) -> Row:
     data, output = folder / cells["data"], folder / cells["output"]
     if output.resolve() == folder.resolve() or output.resolve() == data.resolve():
         raise UserError(f"the output {output} holds other files: give a folder of its own.")
-    images = dataset.open_split(data, "train", settings.image_input_scaling, read_info(None, data)).images
-    if images is None:
+    split = dataset.open_split(data, "train", settings.image_input_scaling, read_info(None, data))
+    if split.images is None:
         raise UserError(f"{data} holds no training images.")
     find_weights(settings.backbone, settings.weights, settings.weights_resolution, settings.target_device)
+    ignoring.read(settings, split)
     return Row(line, cells.get("name") or output.name, data, output, parameters)

@@ -14,6 +14,10 @@ WHITE = (255, 255, 255, 255)
 DARK_EDGE = (0, 0, 0, 90)
 """Beside the white border, so that it shows on white parts too."""
 
+DIMMED = (0, 0, 0, 110)
+CROSSED = (255, 255, 255, 150)
+"""Of a cell that does not count."""
+
 CELLS_PER_BORDER = 18
 """A border is this much thinner than its cell."""
 
@@ -62,9 +66,17 @@ def regions(flagged: NDArray[np.bool_]) -> list[tuple[NDArray[np.bool_], tuple[s
 
 
 def draw(
-    image: Image.Image, grid: NDArray[np.float32], threshold: float, cells: CellGeometry, geometry: Placement
+    image: Image.Image,
+    grid: NDArray[np.float32],
+    threshold: float,
+    cells: CellGeometry,
+    geometry: Placement,
+    ignored: NDArray[np.bool_] | None = None,
 ) -> Image.Image:
-    """Return the image (RGB) with every cell in its score's colour and a white border round the flagged ones."""
+    """Return the image (RGB) with every cell in its score's colour and a white border round the flagged ones.
+
+    Cells that are `ignored` (rows, columns) are dimmed and crossed by a line.
+    """
     fills = Image.new("RGBA", image.size)
     borders = Image.new("RGBA", image.size)
     fill, border = ImageDraw.Draw(fills), ImageDraw.Draw(borders)
@@ -72,6 +84,10 @@ def draw(
     for row, column, box in _tiles(cells, geometry):
         left, top, right, bottom = box
         corners = (left, top, right - 1, bottom - 1)
+        if ignored is not None and ignored[row, column]:
+            fill.rectangle(corners, fill=DIMMED)
+            fill.line((left, bottom - 1, right - 1, top), fill=CROSSED)
+            continue
         fill.rectangle(corners, fill=tuple(int(part) for part in shades[row, column]))
         if grid[row, column] >= threshold:
             thickness = max(1, min(right - left, bottom - top) // CELLS_PER_BORDER)

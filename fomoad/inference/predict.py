@@ -24,7 +24,7 @@ from fomoad.data.tiles import OVERLAP, Tiling
 from fomoad.errors import UserError
 from fomoad.export.output_directory import METADATA_FILE
 from fomoad.geometry import CellGeometry, evenly
-from fomoad.inference import lines, overlay, overlay_file
+from fomoad.inference import ignored_cells, lines, overlay, overlay_file
 from fomoad.inference.collect import Collector
 from fomoad.inference.image_paths import STANDARD_INPUT, image_paths
 from fomoad.inference.lines import LineFormat
@@ -41,7 +41,8 @@ NO_VOTE: Final = Vote()
 class Detector:
     """A model and what to do with an image before it, and with the scores after it.
 
-    With a `tiling`, an image is cut into tiles of the model's size, and `cells` are those of the joined map.
+    With a `tiling`, an image is cut into tiles of the model's size, and `cells` are those of the joined map. Cells that
+    are `ignored` (rows, columns) score 0, whatever the image; None: there are none.
     """
 
     model: GridModel
@@ -51,6 +52,7 @@ class Detector:
     cells: CellGeometry
     vote: Vote = NO_VOTE
     tiling: Tiling | None = None
+    ignored: NDArray[np.bool_] | None = None
 
     @classmethod
     def of(
@@ -62,12 +64,15 @@ class Detector:
         cells: CellGeometry,
         vote: Vote = NO_VOTE,
         tiling: Tiling | None = None,
+        ignored: NDArray[np.bool_] | None = None,
     ) -> "Detector":
         """A detector of a model whose own map has these cells. Raises UserError where its tiles do not fit together."""
         _, height, width, _ = model.input.shape
         if tiling is not None and not tiling.fits(height, width):
             raise UserError(f"Tiles of {width} x {height} pixels leave gaps in photos that were cut so: train again.")
-        return cls(model, threshold, scaling, resize, tiling.cells(cells) if tiling else cells, vote, tiling)
+        if tiling is not None:
+            cells, ignored = tiling.cells(cells), None
+        return cls(model, threshold, scaling, resize, cells, vote, tiling, ignored)
 
     def of_a_tile(self) -> "Detector":
         """The detector of a single tile, which the device is given: a photo is anomalous where any of its tiles is."""
@@ -156,7 +161,7 @@ def _predict(detector: Detector, path: Path, overlay_name: Path, outputs: Output
         kept = outputs.collector.keep(path, entry["verdict"] == ANOMALY, entry)
         entry |= {"collected": str(kept)} if kept else {}
     if outputs.overlays:
-        picture = overlay.draw(image, grid, detector.threshold, detector.cells, geometry)
+        picture = overlay.draw(image, grid, detector.threshold, detector.cells, geometry, detector.ignored)
         entry["overlay"] = str(overlay_file.save(picture, outputs.overlays / overlay_name, path))
 
 
@@ -207,7 +212,8 @@ def load_detector(
     except ValueError as error:
         raise UserError(f"--vote cannot be {vote!r}: {error}.") from error
     scaling, resize = scaling or metadata.scaling, resize or metadata.resize
-    return Detector.of(model, threshold, scaling, resize, cells, voting, tiling)
+    ignored = ignored_cells.of_text(metadata.ignored, (rows, columns))
+    return Detector.of(model, threshold, scaling, resize, cells, voting, tiling, ignored)
 
 
 def usable_threshold(threshold: float) -> bool:
@@ -249,6 +255,7 @@ class _Metadata:
     cells: CellGeometry | None = None
     vote: Vote = NO_VOTE
     tiling: Tiling | None = None
+    ignored: list[str] | None = None
 
 
 def _metadata(model_path: Path) -> _Metadata:
@@ -271,7 +278,10 @@ def _metadata(model_path: Path) -> _Metadata:
             raise ValueError(f"a threshold of {threshold}")
         if scaling not in SCALINGS:
             raise ValueError(f"a scaling of {scaling}")
-        cells, tiles = content.get("grid", {}).get("cells"), content["input"].get("tiles")
+        grid, tiles = content.get("grid", {}), content["input"].get("tiles")
+        cells, ignored = grid.get("cells"), grid.get("ignored")
+        if ignored is not None and not all(isinstance(row, str) for row in ignored):
+            raise ValueError("ignored cells that are no texts")
         return _Metadata(
             threshold,
             scaling,
@@ -279,6 +289,7 @@ def _metadata(model_path: Path) -> _Metadata:
             CellGeometry.read(cells) if cells else None,
             Vote.parse(content.get("vote", "1/1")),
             Tiling.read(tiles) if tiles else None,
+            ignored,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path} is not the metadata of a training ({error!r}): train again.") from error

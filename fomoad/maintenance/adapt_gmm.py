@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
+from fomoad.scorers.counted import at_places
 from fomoad.scorers.gmm import GmmScorer
 from fomoad.training.fit import image_scores
 from fomoad.training.fit_gmm import CELLS_PER_COMPONENT, REGULARISATION
@@ -48,7 +49,7 @@ def adapt(state: TrainingState, features: Array, int8_features: Array, seed: int
     held_out = np.empty((2, count), np.float32)
     for fold in [None, *np.unique(fold_of)] if count > 1 else [None]:
         mine = np.ones(count, bool) if fold is None else fold_of != fold
-        new, int8_new = _cells(features[mine]), _cells(int8_features[mine])
+        new, int8_new = _cells(features[mine], floats), _cells(int8_features[mine], rounded)
         moved, onto = _moves(floats, state.fit.cells, new, seed)
         fitted = refit(floats, state.fit.cells, new, moved, onto)
         int8_fitted = refit(rounded, state.int8_fit.cells, int8_new, moved, onto, in_steps=True)
@@ -131,7 +132,7 @@ def _kept(
         np.maximum.at(highest[row], cells.images, scorer.score_at(cells.positions, values))
     change = np.zeros(max(len(fit.held_out_scores), highest.shape[1]), np.float32)
     change[: highest.shape[1]] = highest[1] - highest[0]
-    new = _cells(features, images)
+    new = _cells(features, after, images)
     joined = Cells(
         np.concatenate([cells.features, new.features.astype(np.float16)]),
         np.concatenate([cells.positions, new.positions]),
@@ -148,11 +149,13 @@ def _kept(
     )
 
 
-def _cells(features: Array, first: int = 0) -> Cells:
-    """Every cell of images with features (n, R, C, D), which are numbered from `first`."""
-    count, per_image = len(features), features.shape[1] * features.shape[2]
+def _cells(features: Array, scorer: GmmScorer, first: int = 0) -> Cells:
+    """Every cell that counts of images with features (n, R, C, D), which are numbered from `first`."""
+    found, counted = at_places(features, scorer.counted), scorer.counted
+    places = np.arange(found.shape[1]) if counted is None else np.flatnonzero(counted.places)
+    count, per_image, dimensions = found.shape
     return Cells(
-        features.reshape(count * per_image, -1),
-        np.tile(np.arange(per_image), count),
+        found.reshape(count * per_image, dimensions),
+        np.tile(places, count),
         np.arange(first, first + count).repeat(per_image),
     )

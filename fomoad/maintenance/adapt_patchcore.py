@@ -31,12 +31,12 @@ def adapt(state: TrainingState, features: Array, int8_features: Array) -> tuple[
     assert isinstance(floats, PatchCoreScorer)
     assert isinstance(rounded, PatchCoreScorer)
     owners = state.fit.samples.max() + 1 + np.arange(len(features))
-    patches = floats.standardise(features).reshape(-1, floats.standardise.dimensions)
+    patches = floats.patches(features).reshape(-1, floats.standardise.dimensions)
     kept, taken = renew(floats.bank, patches)
     images = owners.repeat(len(patches) // len(features))
     fits = []
     for fit, scorer, values in ((state.fit, floats, features), (state.int8_fit, rounded, int8_features)):
-        own = scorer.standardise(values).reshape(-1, scorer.standardise.dimensions)
+        own = scorer.patches(values).reshape(-1, scorer.standardise.dimensions)
         joined = replace(
             scorer,
             bank=np.concatenate([scorer.bank[kept], own[taken]]),

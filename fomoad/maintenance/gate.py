@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from fomoad.scorers.counted import at_places
 from fomoad.scorers.scorer import Scorer
 from fomoad.training.sampling import Cells
 
@@ -53,8 +54,9 @@ def cost(scorers: tuple[Scorer, Scorer], thresholds: tuple[float, float], defect
     scores = [scorer.score_at(defects.positions, values) for scorer in scorers]
     before, after = (each >= threshold for each, threshold in zip(scores, thresholds, strict=True))
     of_image = np.zeros(len(features))
+    cells = at_places(features, scorers[1].counted)
     for defect in np.flatnonzero(before & (scores[1] < thresholds[0])):
-        gaps = ((features - values[defect]) ** 2).sum(axis=-1).reshape(len(features), -1).min(axis=1)
+        gaps = ((cells - values[defect]) ** 2).sum(axis=-1).min(axis=1)
         of_image[int(gaps.argmin())] += 1 / before.sum()
     return Cost(before, after, of_image)
 

@@ -17,6 +17,7 @@ from fomoad.errors import UserError
 from fomoad.features.extractor import extractor
 from fomoad.features.store import Batch, FeatureSource
 from fomoad.metadata import AnomalyMetadata
+from fomoad.scorers.counted import at_places
 from fomoad.scorers.scorer import Scorer
 from fomoad.settings import TrainSettings
 from fomoad.training import fitters
@@ -90,8 +91,9 @@ class Originals:
             FeatureSource(_Joined(source, new), _same, self.memory_limit)
             for source, new in ((self.floats, floats), (self.int8, int8))
         ]
-        patches = len(ids) * floats.shape[1] * floats.shape[2]
-        fitter = _of_size(fitters.fitter(settings, self.shape), state.fit.scorer, patches)
+        counted = state.fit.scorer.counted
+        patches = len(ids) * at_places(floats[:1], counted).shape[1]
+        fitter = _of_size(fitters.fitter(settings, self.shape, counted), state.fit.scorer, patches)
         fit = fitter.fit(sources[0], ids)
         fits = fit, fitter.refit(sources[1], ids, fit)
         kept = [

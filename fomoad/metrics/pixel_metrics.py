@@ -23,10 +23,14 @@ EIGHT_NEIGHBOURS = np.ones((3, 3), int)
 
 @dataclass
 class PixelCounts:
-    """Counts of pixels by score. Bin b holds scores in [edges[b - 1], edges[b])."""
+    """Counts of pixels by score. Bin b holds scores in [edges[b - 1], edges[b]).
+
+    Pixels whose nearest cell is not `counted` (rows, columns) do not count either; None: all do.
+    """
 
     edges: NDArray[np.float32]
     cells: CellGeometry
+    counted: NDArray[np.bool_] | None = None
     normal: NDArray[np.float64] = field(init=False)
     defect: NDArray[np.float64] = field(init=False)
     overlap: NDArray[np.float64] = field(init=False)
@@ -39,15 +43,22 @@ class PixelCounts:
     def add(self, grid: NDArray[np.float32], mask: NDArray[np.generic]) -> None:
         """Count one image. grid (rows, columns), mask (height, width), not 0 where the defect is."""
         height, width = mask.shape
-        bins = np.searchsorted(self.edges, self.cells.upsample(grid, height, width).ravel(), side="right")
-        labels, regions = ndimage.label(mask, EIGHT_NEIGHBOURS)
-        labels = labels.ravel()
+        labels = ndimage.label(mask, EIGHT_NEIGHBOURS)[0]
+        if self.counted is None:
+            scores, labels = self.cells.upsample(grid, height, width).ravel(), labels.ravel()
+        else:
+            kept = self.cells.at_pixels(self.counted, height, width)
+            # Means of the cells that count alone: an ignored neighbour's 0 is no score.
+            totals = self.cells.upsample(grid * self.counted, height, width)
+            weights = self.cells.upsample(self.counted.astype(np.float32), height, width)
+            scores, labels = totals[kept] / weights[kept], labels[kept]
+        bins = np.searchsorted(self.edges, scores, side="right")
         inside = labels > 0
         sizes = np.bincount(labels)
         self.normal += np.bincount(bins[~inside], minlength=len(self.normal))
         self.defect += np.bincount(bins[inside], minlength=len(self.defect))
         self.overlap += np.bincount(bins[inside], 1 / sizes[labels[inside]], minlength=len(self.overlap))
-        self.regions += regions
+        self.regions += int((sizes[1:] > 0).sum())
 
     def auroc(self) -> float:
         """Area under the ROC curve over all pixels. Needs pixels of both kinds."""
@@ -64,13 +75,18 @@ class PixelCounts:
         return area_under(false_positive_rate, overlap, until=HIGHEST_FALSE_POSITIVE_RATE)
 
 
-def count_pixels(grids: NDArray[np.float32], masks: Iterable[NDArray[np.generic]], cells: CellGeometry) -> PixelCounts:
+def count_pixels(
+    grids: NDArray[np.float32],
+    masks: Iterable[NDArray[np.generic]],
+    cells: CellGeometry,
+    counted: NDArray[np.bool_] | None = None,
+) -> PixelCounts:
     """Count all images. grids (N, rows, columns), masks N times (height, width), not 0 where the defect is.
 
-    `cells` says where on the masks the grids' cells lie.
+    `cells` says where on the masks the grids' cells lie, `counted` (rows, columns) which of them count.
     """
     ranks = np.linspace(0, grids.size - 1, min(grids.size, MOST_EDGES)).astype(np.int64)
-    counts = PixelCounts(np.unique(np.sort(grids, axis=None)[ranks]), cells)
+    counts = PixelCounts(np.unique(np.sort(grids, axis=None)[ranks]), cells, counted)
     for grid, mask in zip(grids, masks, strict=True):
         counts.add(grid, mask)
     return counts

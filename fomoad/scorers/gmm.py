@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from fomoad.geometry import CellGeometry
+from fomoad.scorers.counted import Counted
 from fomoad.scorers.standardisation import Standardisation
 from fomoad.scorers.steps import in_steps
 
@@ -33,7 +34,7 @@ class GmmScorer:
 
     With x the standardised features of a cell, the log-likelihood is log sum_k `weights`[k] N(x; `means`[k],
     `variances`[k] I) (Bishop 2006, eq. 9.7 and 2.43); score = max(0, (`mean` - log-likelihood) / `deviation`).
-    `weights` and `variances` are (K,), `means` is (K, D).
+    `weights` and `variances` are (K,), `means` is (K, D). What is not `counted` scores 0; None: everything is.
     """
 
     standardise: Standardisation
@@ -42,6 +43,7 @@ class GmmScorer:
     variances: Array
     mean: float
     deviation: float
+    counted: Counted | None = None
 
     @property
     def size(self) -> int:
@@ -62,11 +64,13 @@ class GmmScorer:
 
     def score(self, features: Array) -> Array:
         """Scores (..., rows, columns) of features (..., rows, columns, D)."""
-        return self._standardised_scores(self.standardise(features))
+        scores = self._standardised_scores(self.standardise(features))
+        return scores if self.counted is None else scores * self.counted.cells
 
     def score_at(self, positions: NDArray[np.int64], features: Array) -> Array:
         """Scores (n,) of feature vectors (n, D) that were taken at `positions` (n,)."""
-        return self._standardised_scores(self.standardise.at(positions, features))
+        scores = self._standardised_scores(self.standardise.at(positions, features))
+        return scores if self.counted is None else scores * self.counted.places.ravel()[positions]
 
     def graph(self, features: "tf.Tensor") -> "tf.Tensor":
         """The same as TensorFlow operations, (N, R, C, D) to (N, R, C)."""

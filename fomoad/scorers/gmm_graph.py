@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from fomoad.scorers.gmm import GmmScorer
-from fomoad.scorers.standardisation_graph import highest, products, standardise, weighted_sum
+from fomoad.scorers.standardisation_graph import highest, only, products, standardise, weighted_sum
 from fomoad.scorers.steps import step_of
 
 
@@ -23,4 +23,5 @@ def graph(scorer: GmmScorer, features: tf.Tensor) -> tf.Tensor:
     summed = weighted_sum(tf.exp(exponents + largest * np.float32(-1)), 1.0)
     log_likelihood = largest + tf.math.log(summed)
     scores = log_likelihood * np.float32(-1 / scorer.deviation) + np.float32(scorer.mean / scorer.deviation)
-    return tf.squeeze(tf.nn.relu(scores), axis=-1)
+    scores = tf.squeeze(tf.nn.relu(scores), axis=-1)
+    return scores if scorer.counted is None else only(scores, scorer.counted.cells)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fomoad.coreset.neighbourhoods import FEW, Neighbourhoods
 from fomoad.geometry import CellGeometry
+from fomoad.scorers.counted import Counted, at_places
 from fomoad.scorers.standardisation import Standardisation
 from fomoad.scorers.steps import in_steps
 
@@ -37,7 +38,7 @@ class PatchCoreScorer:
     A patch is `window` x `window` cells large, and a cell's score the highest of those of the patches that it is in:
     R x C patches score R + window - 1 by C + window - 1 cells. `bank` (M, D) holds standardised features; `samples`
     (M,) numbers the training sample that each entry was taken from. Standardised features are centred, which keeps
-    the products that distances are made of small and so exact.
+    the products that distances are made of small and so exact. What is not `counted` scores 0; None: everything is.
     """
 
     standardise: Standardisation
@@ -45,6 +46,7 @@ class PatchCoreScorer:
     samples: NDArray[np.int64]
     k: int
     window: int = 1
+    counted: Counted | None = None
 
     @property
     def size(self) -> int:
@@ -67,13 +69,20 @@ class PatchCoreScorer:
         """Scores (N, rows, columns) of the cells of images whose patches have features (N, R, C, D)."""
         patches = self.standardise(features).reshape(-1, self.standardise.dimensions)
         scores = self._nearest(patches, EVERY).reshape(features.shape[:-1])
+        if self.counted is not None:
+            scores *= self.counted.places
         around = np.pad(scores, ((0, 0), *[(self.window - 1, self.window - 1)] * 2))
         highest: Array = sliding_window_view(around, (1, self.window, self.window)).max(axis=(-3, -2, -1))
-        return highest
+        return highest if self.counted is None else highest * self.counted.cells
+
+    def patches(self, features: Array) -> Array:
+        """The standardised features (n, K, d) of the K patches that count, given the features (n, R, C, D) of all."""
+        return at_places(self.standardise(features), self.counted)
 
     def score_at(self, positions: NDArray[np.int64], features: Array) -> Array:
         """Scores (n,) of patches of features (n, D) that were taken at `positions` (n,)."""
-        return self._nearest(self.standardise.at(positions, features), EVERY)
+        scores = self._nearest(self.standardise.at(positions, features), EVERY)
+        return scores if self.counted is None else scores * self.counted.places.ravel()[positions]
 
     def held_out_scores(self, features: Array, samples: NDArray[np.int64]) -> Array:
         """The highest score (n,) of each image, given features (n, R, C, D) and the sample (n,) it is of.
@@ -84,8 +93,9 @@ class PatchCoreScorer:
         Most patches need not meet the whole bank. The distance to the nearest of some entries is an upper bound of the
         score, and a patch whose bound is not above another's score need not be scored.
         """
-        images, count = len(features), features.shape[1] * features.shape[2]
-        patches = self.standardise(features).reshape(images * count, self.standardise.dimensions)
+        patches = self.patches(features)
+        images, count = patches.shape[:2]
+        patches = patches.reshape(images * count, self.standardise.dimensions)
         owners = samples.repeat(count)
         if len(self.bank) <= FEW:
             every: Array = self._nearest(patches, EVERY, owners).reshape(images, count).max(axis=1)

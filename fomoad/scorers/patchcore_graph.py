@@ -8,7 +8,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from fomoad.scorers.patchcore import PatchCoreScorer
-from fomoad.scorers.standardisation_graph import highest, standardise, weighted_sum
+from fomoad.scorers.standardisation_graph import highest, only, standardise, weighted_sum
 from fomoad.scorers.steps import step_of
 
 Array = NDArray[np.float32]
@@ -32,12 +32,19 @@ def graph(scorer: PatchCoreScorer, features: tf.Tensor, slice_bytes: int = SLICE
     if scorer.k > 1:
         nearest = tf.math.top_k(_closeness(scaled, scorer.bank, step), scorer.k, sorted=False).values
         distances = tf.sqrt(tf.nn.relu(nearest * np.float32(-2 * step) + own))
-        return _widened(tf.reduce_mean(distances, axis=-1), scorer.window)
+        return _of_cells(scorer, tf.reduce_mean(distances, axis=-1))
     size = max(1, slice_bytes // (4 * features.shape[1] * features.shape[2]))
     slices = (scorer.bank[start : start + size] for start in range(0, len(scorer.bank), size))
     closest = functools.reduce(tf.maximum, (highest(_closeness(scaled, entries, step)) for entries in slices))
     distances = tf.sqrt(tf.nn.relu(closest * np.float32(-2 * step) + own))
-    return _widened(tf.squeeze(distances, axis=-1), scorer.window)
+    return _of_cells(scorer, tf.squeeze(distances, axis=-1))
+
+
+def _of_cells(scorer: PatchCoreScorer, scores: tf.Tensor) -> tf.Tensor:
+    """The scores (N, rows, columns) of cells, given those of patches (N, R, C)."""
+    if scorer.counted is None:
+        return _widened(scores, scorer.window)
+    return only(_widened(only(scores, scorer.counted.places), scorer.window), scorer.counted.cells)
 
 
 def _widened(scores: tf.Tensor, window: int) -> tf.Tensor:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from typing_extensions import Self
 
 from fomoad.geometry import CellGeometry
+from fomoad.scorers.counted import Counted
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -25,6 +26,10 @@ class Scorer(Protocol):
     @property
     def size(self) -> int:
         """How many mixture components or memory bank entries there are."""
+
+    @property
+    def counted(self) -> Counted | None:
+        """What of an image counts; None: everything."""
 
     def of_codes(self, scale: Array, zero: Array) -> "Scorer":
         """The scorer of codes (..., D) in place of the features `scale` * (code - `zero`), both (D,)."""

@@ -41,20 +41,24 @@ WHITENING_FLOOR: Final = 0.01
 
 @dataclass(frozen=True)
 class Moments:
-    """Sums over `count` images: of features and of their squares, both (rows, columns, D)."""
+    """Sums over `count` images: of features and of their squares, both (rows, columns, D).
+
+    `places` (rows, columns) are those that count, None where all do.
+    """
 
     count: int
     total: NDArray[np.float64]
     squares: NDArray[np.float64]
+    places: NDArray[np.bool_] | None = None
 
     @classmethod
-    def of(cls, features: Array) -> "Moments":
+    def of(cls, features: Array, places: NDArray[np.bool_] | None = None) -> "Moments":
         """The sums of features (N, rows, columns, D)."""
         precise = features.astype(np.float64)
-        return cls(len(features), precise.sum(axis=0), (precise**2).sum(axis=0))
+        return cls(len(features), precise.sum(axis=0), (precise**2).sum(axis=0), places)
 
     def __add__(self, other: "Moments") -> "Moments":
-        return Moments(self.count + other.count, self.total + other.total, self.squares + other.squares)
+        return Moments(self.count + other.count, self.total + other.total, self.squares + other.squares, self.places)
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,7 @@ class Standardisation:
 
 
 def standardisation(moments: Moments, scale: Scale = "place") -> Standardisation:
-    """The standardisation of features with these moments: scaled, not whitened.
+    """The standardisation of features with these moments: scaled, not whitened. Places that do not count become 0.
 
     >>> features = np.random.default_rng(0).normal(5, 2, (20, 3, 3, 4)).astype(np.float32)
     >>> scaled = standardisation(Moments.of(features), "global")(features)
@@ -130,13 +134,16 @@ def standardisation(moments: Moments, scale: Scale = "place") -> Standardisation
     """
     weight = moments.count / (moments.count + PRIOR_IMAGES) if scale == "place" else 0.0
     mean = moments.total / moments.count
-    centre = _blend(weight, mean)
+    places = moments.places
+    centre = _blend(weight, mean, places)
     variance = np.maximum(moments.squares / moments.count - mean**2, 0)
-    deviation = np.sqrt(_blend(weight, variance + (mean - centre) ** 2))
-    usual = float(np.sqrt(np.mean(deviation**2)))
+    deviation = np.sqrt(_blend(weight, variance + (mean - centre) ** 2, places))
+    usual = float(np.sqrt(np.mean((deviation if places is None else deviation[places]) ** 2)))
     if scale == "none":
         deviation = np.full_like(deviation, usual)
     gain = 1 / np.maximum(deviation, max(FLOOR * usual, 1e-12))
+    if places is not None:
+        gain *= places[..., None]
     unwhitened = np.eye(gain.shape[-1], dtype=np.float32)
     return Standardisation(gain.astype(np.float32), (-centre * gain).astype(np.float32), unwhitened)
 
@@ -148,7 +155,8 @@ def _rotation(side: int) -> NDArray[np.float64]:
     return rotation
 
 
-def _blend(weight: float, local: NDArray[Any]) -> NDArray[Any]:
-    """A position's values (rows, columns, D) with `weight`, those of the whole image with the rest."""
-    blended: NDArray[Any] = weight * local + (1 - weight) * local.mean(axis=(0, 1))
+def _blend(weight: float, local: NDArray[Any], places: NDArray[np.bool_] | None) -> NDArray[Any]:
+    """A position's values (rows, columns, D) with `weight`, those of all places that count with the rest."""
+    whole = local.mean(axis=(0, 1)) if places is None else local[places].mean(axis=0)
+    blended: NDArray[Any] = weight * local + (1 - weight) * whole
     return blended

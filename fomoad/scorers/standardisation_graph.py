@@ -30,6 +30,11 @@ def products(features: tf.Tensor, matrix: Array) -> tf.Tensor:
     return found[0] if len(found) == 1 else tf.concat(found, axis=-1)
 
 
+def only(scores: tf.Tensor, counted: NDArray[np.bool_]) -> tf.Tensor:
+    """The scores (N, rows, columns), and 0 wherever a place or cell (rows, columns) does not count."""
+    return scores * tf.constant(counted[None].astype(np.float32))
+
+
 def highest(values: tf.Tensor) -> tf.Tensor:
     """The highest of each cell's values (N, R, C, K): (N, R, C, 1).
 

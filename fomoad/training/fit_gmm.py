@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from fomoad.features.store import Source
 from fomoad.machine import processors
 from fomoad.progress import log, step
+from fomoad.scorers.counted import Counted
 from fomoad.scorers.gmm import GmmScorer
 from fomoad.scorers.standardisation import Scale, Standardisation
 from fomoad.training import sampling
@@ -54,11 +55,12 @@ class GmmFitter:
     components: int
     scale: Scale
     seed: int
+    counted: Counted | None = None
 
     def fit(self, source: Source, sample_ids: Sequence[str]) -> GmmFit:
         """Fit to float features."""
         samples = sampling.number_samples(sample_ids)
-        sample = sampling.draw(source, sample_ids, self.seed)
+        sample = sampling.draw(source, sample_ids, self.seed, self.counted)
         count = self._most(sample)
         fit = self._fit_all(sample, count)
         while 1 < count < self.components:
@@ -72,19 +74,20 @@ class GmmFitter:
 
     def scorer(self, source: Source, sample_ids: Sequence[str]) -> GmmScorer:
         """Fit one mixture to the features of all images."""
-        sample = sampling.draw(source, sample_ids, self.seed)
+        sample = sampling.draw(source, sample_ids, self.seed, self.counted)
         return self._fit_without(sample, self._most(sample), None)
 
     def refit(self, source: Source, sample_ids: Sequence[str], start: GmmFit) -> GmmFit:
         """Fit to int8 features: each mixture starts from its match in `start`."""
         samples = sampling.number_samples(sample_ids)
-        sample = sampling.draw(source, sample_ids, self.seed)
+        sample = sampling.draw(source, sample_ids, self.seed, self.counted)
 
         def fit_without(fold: int | None) -> GmmScorer:
             cells, moments = sample.without(fold)
             begin = start.scorer if fold is None else start.held_out[fold]
             standardise = sampling.scale_again(moments, self.scale, begin.standardise).rounded()
-            return refit_mixture(standardise.at(cells.positions, cells.features), standardise, begin)
+            fitted = refit_mixture(standardise.at(cells.positions, cells.features), standardise, begin)
+            return replace(fitted, counted=self.counted)
 
         return _scored(source, sample, samples, _each(fit_without, sample))
 
@@ -101,7 +104,8 @@ class GmmFitter:
     def _fit_without(self, sample: Sample, count: int, fold: int | None) -> GmmScorer:
         cells, moments = sample.without(fold)
         standardise = sampling.whiten(cells, moments, self.scale)
-        return fit_mixture(standardise.at(cells.positions, cells.features), standardise, count, self.seed)
+        fitted = fit_mixture(standardise.at(cells.positions, cells.features), standardise, count, self.seed)
+        return replace(fitted, counted=self.counted)
 
 
 def fit_mixture(cells: Array, standardise: Standardisation, components: int, seed: int) -> GmmScorer:

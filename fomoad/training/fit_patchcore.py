@@ -15,6 +15,7 @@ from fomoad.errors import UserError
 from fomoad.features.store import Batch, Source
 from fomoad.machine import processors
 from fomoad.progress import log, step
+from fomoad.scorers.counted import Counted, at_places
 from fomoad.scorers.patchcore import PatchCoreScorer
 from fomoad.scorers.standardisation import Scale, Standardisation
 from fomoad.training import sampling
@@ -59,11 +60,12 @@ class PatchCoreFitter:
     scale: Scale
     memory_limit: int
     seed: int
+    counted: Counted | None = None
 
     def fit(self, source: Source, sample_ids: Sequence[str]) -> PatchCoreFit:
         """Fit to float features."""
         samples = sampling.number_samples(sample_ids)
-        sample = sampling.draw(source, sample_ids, self.seed)
+        sample = sampling.draw(source, sample_ids, self.seed, self.counted)
         standardisations = _standardisations(sample, self.scale)
         patches = self._select(source, standardisations[0])
         scorers = self._scorers(source, samples, standardisations, patches)
@@ -72,14 +74,15 @@ class PatchCoreFitter:
     def scorer(self, source: Source, sample_ids: Sequence[str]) -> PatchCoreScorer:
         """Select a memory bank from the features of all images."""
         samples = sampling.number_samples(sample_ids)
-        standardise = sampling.whiten(*sampling.draw(source, sample_ids, self.seed).without(None), self.scale)
+        sample = sampling.draw(source, sample_ids, self.seed, self.counted)
+        standardise = sampling.whiten(*sample.without(None), self.scale)
         [scorer] = self._scorers(source, samples, [standardise], self._select(source, standardise))
         return scorer
 
     def refit(self, source: Source, sample_ids: Sequence[str], start: PatchCoreFit) -> PatchCoreFit:
         """Fit to int8 features: the bank is made of the same patches as that of `start`."""
         samples = sampling.number_samples(sample_ids)
-        sample = sampling.draw(source, sample_ids, self.seed)
+        sample = sampling.draw(source, sample_ids, self.seed, self.counted)
         standardisations = [each.rounded() for each in _standardisations(sample, self.scale)]
         scorers = self._scorers(source, samples, standardisations, start.patches)
         return _scored(source, sample, samples, [scorer.rounded() for scorer in scorers], start.patches)
@@ -92,13 +95,14 @@ class PatchCoreFitter:
             return None
         log(f"The memory bank shrinks from {len(fit.patches)} to {kept} entries to fit into the flash.")
         samples = sampling.number_samples(sample_ids)
-        sample = sampling.draw(source, sample_ids, self.seed)
+        sample = sampling.draw(source, sample_ids, self.seed, self.counted)
         scorers = self._scorers(source, samples, _standardisations(sample, self.scale), fit.patches[:kept])
         return _scored(source, sample, samples, scorers, fit.patches[:kept])
 
     def _select(self, source: Source, standardise: Standardisation) -> NDArray[np.int64]:
         """The number (M,) of each of the bank's entries among all patches."""
-        patches = len(source) * standardise.positions
+        matrix = Patches(source, standardise, self.counted)
+        patches = len(matrix)
         row_bytes = 4 * standardise.dimensions
         most = min(MAX_BANK, int(self.memory_limit * BANK_SHARE) // row_bytes)
         count = min(max(1, round(self.sampling_ratio * patches)), most)
@@ -107,7 +111,12 @@ class PatchCoreFitter:
 
         with step(f"Selecting {count} of {patches} patches for the memory bank"):
             held = int(self.memory_limit * SAMPLE_SHARE) // row_bytes
-            return streamed_k_center(Patches(source, standardise), count, self.seed, held)
+            picks = streamed_k_center(matrix, count, self.seed, held)
+        if self.counted is None:
+            return picks
+        places = np.flatnonzero(self.counted.places)
+        numbers: NDArray[np.int64] = picks // len(places) * standardise.positions + places[picks % len(places)]
+        return numbers
 
     def _scorers(
         self,
@@ -131,7 +140,7 @@ class PatchCoreFitter:
         k = min(self.k, len(patches))
         with threadpool_limits(1):
             return [
-                PatchCoreScorer(each, each.at(patches % positions, gathered), owners, k, self.window)
+                PatchCoreScorer(each, each.at(patches % positions, gathered), owners, k, self.window, self.counted)
                 for each in standardisations
             ]
 
@@ -143,17 +152,18 @@ def _standardisations(sample: Sample, scale: Scale) -> list[Standardisation]:
 
 @dataclass(frozen=True)
 class Patches:
-    """All patches of the images, standardised, as a matrix."""
+    """All patches of the images that are `counted` (None: all are), standardised, as a matrix."""
 
     source: Source
     standardise: Standardisation
+    counted: Counted | None
 
     def __len__(self) -> int:
-        return len(self.source) * self.standardise.positions
+        return len(self.source) * _per_image(self.standardise, self.counted)
 
     def read(self, part: Part[S]) -> Iterator[S]:
         """See fomoad.coreset.streaming.Matrix."""
-        return self.source.map(OfPatches(self.standardise, part), "Reading features")
+        return self.source.map(OfPatches(self.standardise, self.counted, part), "Reading features")
 
 
 @dataclass(frozen=True)
@@ -161,14 +171,21 @@ class OfPatches(Generic[S]):
     """A step that gives a shard's patches to a reading."""
 
     standardise: Standardisation
+    counted: Counted | None
     part: Part[S]
 
     def __call__(self, batches: Iterator[Batch]) -> S:
         """What the reading finds."""
-        positions, dimensions = self.standardise.positions, self.standardise.dimensions
+        per_image, dimensions = _per_image(self.standardise, self.counted), self.standardise.dimensions
         return self.part(
-            (rows.start * positions, self.standardise(features).reshape(-1, dimensions)) for rows, features in batches
+            (rows.start * per_image, at_places(self.standardise(features), self.counted).reshape(-1, dimensions))
+            for rows, features in batches
         )
+
+
+def _per_image(standardise: Standardisation, counted: Counted | None) -> int:
+    """How many patches of an image are counted."""
+    return standardise.positions if counted is None else int(counted.places.sum())
 
 
 @dataclass(frozen=True)

@@ -44,10 +44,12 @@ def measure(
     seed: int,
     memory_limit: int,
     work_directory: Path | None = None,
+    where: NDArray[np.bool_] | None = None,
 ) -> LearningCurve | None:
     """The curve of a training, said in the log; None where there are too few images.
 
-    `rate` is the share of false alarms that defects are looked for at. `memory_limit` is in bytes.
+    `rate` is the share of false alarms that defects are looked for at. `memory_limit` is in bytes. Defects are made
+    `where` pixels (height, width) say, None: anywhere.
     """
     images = split.images
     assert images is not None
@@ -80,7 +82,7 @@ def measure(
         str(n): lambda inputs, _, scorer=scorer: image_scores(scorer.score(extract(inputs)))
         for n, scorer in enumerate(scorers)
     }
-    made = trials.run(images, held_out, seed, scored)
+    made = trials.run(images, held_out, seed, scored, where)
     batches: list[list[Array]] = [[] for _ in scorers]
     for start in range(0, len(held_out), trials.BATCH):
         features = extract(images.rows(held_out[start : start + trials.BATCH]))

@@ -6,7 +6,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fomoad.data.dataset import Split
 from fomoad.detection import summary, trials
 from fomoad.detection.trials import Score
 from fomoad.features.store import Extract
@@ -14,6 +13,7 @@ from fomoad.progress import log
 from fomoad.training.fit import Fit
 from fomoad.training.model_files import Model
 from fomoad.training.thresholds import with_made_defects
+from fomoad.training.training_data import TrainingData
 
 Array = NDArray[np.float32]
 
@@ -36,7 +36,7 @@ class Tested:
         return self.model.output_transform(self.fit.score_unseen(self.extract(inputs), rows))
 
 
-def record_detection(split: Split, tested: dict[str, Tested], rate: float, seed: int) -> None:
+def record_detection(data: TrainingData, tested: dict[str, Tested], rate: float, seed: int) -> None:
     """Make defects on training images, score them by every file, and write what is found into the files' records.
 
     The files' thresholds are then recommended by it, as far as they keep the rate of false alarms.
@@ -44,14 +44,14 @@ def record_detection(split: Split, tested: dict[str, Tested], rate: float, seed:
     Images are scored by scorers that were fitted without them, as for thresholds. Of a photo that is cut into tiles,
     the defect is on one of them, and found if that tile's score reaches the photo's threshold.
     """
-    images = split.images
-    if images is None or len(split.photos()) < MIN_IMAGES:
+    split, images = data.split, data.images
+    if len(split.photos()) < MIN_IMAGES:
         log(f"Made defects take {MIN_IMAGES} training images or more: how small a defect is found stays unknown.")
         return
     random = np.random.default_rng(seed)
     rows = np.sort(random.permutation(len(images))[:MOST_IMAGES])
     scorers: dict[str, Score] = {name: each.score for name, each in tested.items()}
-    made = trials.run(images, rows, seed, scorers)
+    made = trials.run(images, rows, seed, scorers, data.counted_pixels)
     for name, each in tested.items():
         good = each.model.output_transform(each.fit.held_out_scores)
         threshold = each.model.record.threshold.suggested

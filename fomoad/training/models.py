@@ -6,7 +6,7 @@ import math
 import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import fomoad
 from fomoad import state_file
@@ -22,6 +22,7 @@ from fomoad.export.output_directory import METADATA_FILE
 from fomoad.features.extractor import compiled
 from fomoad.features.pooling import STOCK_POOLING, Features, Pooling
 from fomoad.features.store import Extract, Source
+from fomoad.inference import ignored_cells
 from fomoad.metadata import (
     AnomalyMetadata,
     BackboneInfo,
@@ -33,11 +34,12 @@ from fomoad.metadata import (
     Tuning,
 )
 from fomoad.parameters import Parameters
-from fomoad.progress import step, warn
+from fomoad.progress import log, step, warn
+from fomoad.scorers.counted import Counted
 from fomoad.settings import TrainSettings
 from fomoad.training import defect_cells, fitters, learning_curve, recipes, state, suspects, threshold_summary
 from fomoad.training.file_check import check_files
-from fomoad.training.fit import Fit, by_photo
+from fomoad.training.fit import Fit, Fitter, by_photo
 from fomoad.training.int8 import convert_int8, round_network
 from fomoad.training.made_defects import Tested, record_detection
 from fomoad.training.model_files import convert_float, measure
@@ -66,6 +68,9 @@ def train_models(
     `keep_state` adds what an update starts from and a monitor compares with (fomoad.training.state).
     """
     features = build_features(settings, data.images, data.weights)
+    counted = _counted(settings, data, features)
+    if counted is not None:
+        log(f"{int((~counted.cells).sum())} of {counted.cells.size} cells of the map are ignored, and score 0.")
     data, float_fit, suspected = fit_float(settings, data, features, place)
     fitted = fit_within_limits(settings, data, features, float_fit, place)
     models = convert_float(settings, data.images.shape, features, fitted.fit) | {tflite.INT8_FILE: fitted.int8.model}
@@ -75,13 +80,14 @@ def train_models(
     curve = learning_curve.measure(
         data.split,
         fitted.extract,
-        fitters.fitter(settings, data.images.shape),
+        _fitter(settings, data, features),
         settings.false_positive_rate,
         settings.seed,
         settings.memory_limit * 2**20,
         work_directory,
+        data.counted_pixels,
     )
-    record_detection(data.split, tested, settings.false_positive_rate, settings.seed)
+    record_detection(data, tested, settings.false_positive_rate, settings.seed)
     for model in models.values():
         if model.record.output.dtype == "float32":
             model.record.threshold = float_file.model.record.threshold
@@ -108,7 +114,7 @@ class Fitted:
 
     def state(self, data: TrainingData, features: Features, seed: int) -> TrainingState:
         """What an update starts from."""
-        defects, int8_defects = defect_cells.draw(data.images, self.extract, self.int8.extract, self.fit.scorer, seed)
+        defects, int8_defects = defect_cells.draw(data, self.extract, self.int8.extract, self.fit.scorer, seed)
         kept, int8_kept = KeptFit.of(self.fit, defects), KeptFit.of(self.int8.fit, int8_defects)
         return TrainingState(tuple(data.split.ids), features, self.int8_features, self.ranges, kept, int8_kept)
 
@@ -128,7 +134,7 @@ def fit_float(
 
     Returns the images that the fit is to, the fit, and the images that a person should look at.
     """
-    fitter = fitters.fitter(settings, data.images.shape)
+    fitter = _fitter(settings, data, features)
     with step("Compiling the backbone"):
         backbone = compiled(features)
         source = place.features(data.images, backbone)
@@ -152,7 +158,7 @@ def fit_within_limits(
     The float32 fit then has the same bank. Raises UserError where the limits cannot be kept.
     """
     split, images, source, fit = data.split, data.images, start.source, start.fit
-    fitter = fitters.fitter(settings, images.shape)
+    fitter = _fitter(settings, data, features)
     rounded, ranges = round_network(settings, images, features)
     with step("Converting the backbone to int8"):
         int8_source = place.features(images, compiled(rounded, ranges))
@@ -172,6 +178,14 @@ def fit_within_limits(
                 "the mixture, a lower --capacity."
             )
         fit = by_photo(smaller, split.tiling)
+
+
+def _counted(settings: TrainSettings, data: TrainingData, features: Features) -> Counted | None:
+    return fitters.counted(settings, data.images.shape, data.ignored, features.cells())
+
+
+def _fitter(settings: TrainSettings, data: TrainingData, features: Features) -> Fitter[Any]:
+    return fitters.fitter(settings, data.images.shape, _counted(settings, data, features))
 
 
 def excess_bytes(settings: TrainSettings, measured: Profile) -> int:
@@ -225,7 +239,7 @@ def _metadata(
 ) -> AnomalyMetadata:
     """The written record; `settings` are the parameters' with what was found for those that are auto."""
     thresholds = models[tflite.FLOAT_FILE].threshold
-    cells = fit.scorer.cells(features.cells())
+    cells, counted = fit.scorer.cells(features.cells()), fit.scorer.counted
     height, width, channels = data.images.shape
     versions = {name: _version(name) for name in PACKAGES} | {"python": platform.python_version()}
     return AnomalyMetadata(
@@ -249,7 +263,13 @@ def _metadata(
             resize=data.split.resize,
             tiles=data.split.tiling,
         ),
-        grid=Grid(rows=cells.vertical.count, columns=cells.horizontal.count, cells=cells),
+        grid=Grid(
+            rows=cells.vertical.count,
+            columns=cells.horizontal.count,
+            cells=cells,
+            ignored=ignored_cells.to_text(~counted.cells) if counted else None,
+        ),
+        ignore_mask_sha256=data.ignored.sha256 if data.ignored else None,
         vote=settings.vote,
         training_images=len(data.split.photos()),
         suspects=suspected,

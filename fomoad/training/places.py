@@ -87,6 +87,7 @@ def opened(
 ) -> Iterator[There]:
     """A place on a cluster, for these settings and these data. Without a shared directory, all workers are here."""
     about = [settings.model_dump(), repr(engine.kind), data.digest, data.split.ids, data.weights.sha256()]
+    about.append(data.ignored.sha256 if data.ignored else "")
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
     with contextlib.ExitStack() as stack:
         if shared_directory is None:

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from fomoad.errors import UserError
 from fomoad.features.store import Batch, Source
+from fomoad.scorers.counted import Counted
 from fomoad.scorers.standardisation import WHITENING, Moments, Scale, Standardisation, standardisation
 
 Array = NDArray[np.float32]
@@ -111,19 +112,23 @@ class Draw:
         )
 
 
-def draw(source: Source, sample_ids: Sequence[str], seed: int) -> Sample:
-    """Split the images into folds and read their features once: at most MAX_CELLS cells, as many from each image."""
+def draw(source: Source, sample_ids: Sequence[str], seed: int, counted: Counted | None = None) -> Sample:
+    """Split the images into folds and read their features once: at most MAX_CELLS cells, as many from each image.
+
+    Places that are not `counted` take no part; None: all do.
+    """
     random = np.random.default_rng(seed)
     fold_of = assign_folds(sample_ids, fold_count(len(set(sample_ids))), seed)
-    per_image = math.prod(source.grid())
-    quota = _quota(len(source), per_image)
-    positions = np.concatenate([random.permutation(per_image)[:take] for take in quota])
+    places = np.arange(math.prod(source.grid())) if counted is None else np.flatnonzero(counted.places)
+    quota = _quota(len(source), len(places))
+    positions = np.concatenate([random.permutation(places)[:take] for take in quota])
     images = np.arange(len(source)).repeat(quota)
     moments: dict[int, Moments] = {}
     cells = []
     for drawn in source.map(Draw(fold_of.astype(np.int8), images, positions), "Extracting features"):
-        for fold, *sums in zip(drawn.folds.tolist(), drawn.counts.tolist(), drawn.totals, drawn.squares, strict=True):
-            mine = Moments(*sums)
+        sums = zip(drawn.folds.tolist(), drawn.counts.tolist(), drawn.totals, drawn.squares, strict=True)
+        for fold, count, total, squares in sums:
+            mine = Moments(count, total, squares, None if counted is None else counted.places)
             moments[fold] = moments[fold] + mine if fold in moments else mine
         cells.append(drawn.cells)
     sampled = Cells(np.concatenate(cells), positions, images)

@@ -18,6 +18,7 @@ from fomoad.data.scaling import Affine
 from fomoad.errors import UserError
 from fomoad.export.tflite import INT8_FILE
 from fomoad.features.pooling import Features, Pooling
+from fomoad.scorers.counted import Counted
 from fomoad.scorers.gmm import GmmScorer
 from fomoad.scorers.patchcore import PatchCoreScorer
 from fomoad.scorers.standardisation import Standardisation
@@ -69,7 +70,7 @@ class TrainingState:
 _CLASSES: Final[dict[str, Callable[..., Any]]] = {
     each.__name__: each
     for each in (
-        Addition, Affine, Cells, Convolution, Features, GmmScorer, KeptFit, MaxPooling, Network, Normalisation,
+        Addition, Affine, Cells, Convolution, Counted, Features, GmmScorer, KeptFit, MaxPooling, Network, Normalisation,
         PatchCoreScorer, Pooling, Standardisation, TrainingState,
     )
 }  # fmt: skip

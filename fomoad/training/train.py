@@ -22,7 +22,7 @@ from fomoad.features.store import check_work_directory
 from fomoad.parameters import Parameters
 from fomoad.progress import log, warn
 from fomoad.settings import TrainSettings
-from fomoad.training import places
+from fomoad.training import ignoring, places
 from fomoad.training.looking import look_at, look_together
 from fomoad.training.places import Place
 from fomoad.training.training_data import TrainingData
@@ -100,6 +100,7 @@ def check(
     if images is None or len(images) < MIN_IMAGES:
         raise UserError(f"{where} holds {len(split)} training images: at least {MIN_IMAGES} of good parts are needed.")
     _refuse_anomalies(split, where, names)
+    ignored = ignoring.read(settings, split)
     looked = look_at(images) if engine is None else look_together(images, engine)
     lowest, highest = looked.lowest, looked.highest
     if lowest == highest:
@@ -120,7 +121,7 @@ def check(
             "the images are not square: Edge Impulse's device library swaps rows and columns of score grids, so it "
             f"reads {reads} this one. TFLite Micro with the code of fomoad device-kit reads it right."
         )
-    return TrainingData(split, images, weights, looked.digest)
+    return TrainingData(split, images, weights, looked.digest, ignored)
 
 
 def fit(

@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 
 from fomoad.backbones import graph
 from fomoad.data.dataset import Images, images_in_memory
+from fomoad.data.ignore_mask import IgnoreMask
 from fomoad.data.pixel_images import StoredPixels
 from fomoad.defects import made_set
 from fomoad.errors import UserError
 from fomoad.features.extractor import extractor
 from fomoad.features.pooling import Pooling, averaged
 from fomoad.features.store import Batch, Extract, FeatureSource
+from fomoad.geometry import CellGeometry
 from fomoad.metadata import TriedRecipe, Tuning
 from fomoad.metrics import image_metrics
 from fomoad.progress import log, step
@@ -129,6 +131,7 @@ class Widest:
     extract: Extract
     channels: tuple[int, ...]
     scorer: ScoringFunction
+    cells: CellGeometry
 
     @classmethod
     def of(cls, settings: TrainSettings, data: TrainingData, candidates: list[Recipe]) -> "Widest":
@@ -140,7 +143,14 @@ class Widest:
             tf.TensorSpec((1, *data.images.shape), tf.float32)
         )
         widths = [traced.structured_outputs[name].shape[-1] for name in features.network.outputs]
-        return cls(extractor(features), tuple(np.cumsum(widths).tolist()), settings.scorer())
+        return cls(extractor(features), tuple(np.cumsum(widths).tolist()), settings.scorer(), features.cells())
+
+    def places(self, recipe: Recipe) -> CellGeometry:
+        """Where the features of a recipe lie on the image."""
+        if self.scorer == "gmm":
+            return self.cells
+        size = recipe.pool_size
+        return CellGeometry(self.cells.vertical.pooled(size, 1), self.cells.horizontal.pooled(size, 1))
 
     def take(self, recipe: Recipe, features: Array) -> Array:
         """The features (N, R, C, d) of a recipe, of all features (N, rows, columns, D)."""
@@ -167,6 +177,7 @@ class Trial:
     sample_ids: list[str]
     memory_limit: int
     shape: Shape
+    ignored: IgnoreMask | None
 
     @classmethod
     def of(
@@ -182,18 +193,21 @@ class Trial:
         some = max(FEWEST_IMAGES, min(MOST_IMAGES, MOST_CELLS * 64 // (height * width)))
         chosen = np.random.default_rng(settings.seed).permutation(len(data.images))[:some]
         data = data.without(np.setdiff1d(np.arange(len(data.images)), chosen))
-        made, owners = _make(data.images, settings.seed, int(limit * PIXELS_SHARE))
+        made, owners = _make(data, settings.seed, int(limit * PIXELS_SHARE))
         if len(owners) < FEWEST_DEFECTS:
             return None
         widest = Widest.of(settings, data, candidates)
         good, defects = (
             FeatureSource(images, widest.extract, limit // 4, work_directory) for images in (data.images, made)
         )
-        return cls(settings, widest, good, defects, owners, data.split.ids, limit // 4, data.images.shape)
+        ids, shape = data.split.ids, data.images.shape
+        return cls(settings, widest, good, defects, owners, ids, limit // 4, shape, data.ignored)
 
     def judge(self, recipe: Recipe) -> float:
         """The AUROC of the made defects against the good images, by scorers that saw neither."""
-        fitter = fitters.fitter(recipes.with_recipe(self.settings, recipe), self.shape)
+        settings = recipes.with_recipe(self.settings, recipe)
+        counted = fitters.counted(settings, self.shape, self.ignored, self.widest.places(recipe))
+        fitter = fitters.fitter(settings, self.shape, counted)
         good = self.widest.source(recipe, self.good, self.memory_limit)
         fit = fitter.fit(good, self.sample_ids)
         found = [
@@ -224,12 +238,14 @@ class _Taken:
             yield rows, self.widest.take(self.recipe, features)
 
 
-def _make(images: Images, seed: int, most_bytes: int) -> tuple[Images, NDArray[np.int64]]:
+def _make(data: TrainingData, seed: int, most_bytes: int) -> tuple[Images, NDArray[np.int64]]:
     """Images with made defects, and the number of the image that each was made on."""
+    images = data.images
     most = max(FEWEST_DEFECTS, most_bytes // int(np.prod(images.shape)))
     count = min(MOST_DEFECTS, PER_IMAGE * len(images), most)
     with step(f"Making {count} defects on good images, to choose features by"):
-        defects = list(made_set(StoredPixels(images, np.arange(len(images))), count, seed, sizes=SIZES))
+        good = StoredPixels(images, np.arange(len(images)))
+        defects = list(made_set(good, count, seed, sizes=SIZES, where=data.counted_pixels))
     pixels = np.array([defect.pixels for defect in defects], np.uint8).reshape(-1, *images.shape)
     owners = np.array([defect.image for defect in defects], np.int64)
     return images_in_memory(pixels, images.scaling), owners

@@ -37,6 +37,7 @@ CASES = [
     ("fit-short", 1, "-128..127", (24, 24)),
     ("fit-long", 3, "-1..1", (25, 25)),
 ]
+IGNORED = np.random.default_rng(3).random((5, 6)) < 0.4
 
 compilers = pytest.mark.parametrize("compiler", ["gcc", "clang"])
 
@@ -48,7 +49,8 @@ def facts_of(resize: str, channels: int, scaling: str, size: tuple[int, int]) ->
     image = TensorSpec((1, size[1], size[0], channels), "int8", step, round(-128 - low / step))
     scores = TensorSpec((1, 5, 6), "int8", 0.037, -128)
     cells = CellGeometry(Axis(5, 3.3, 4.1, 6.7), Axis(6, 2.7, 3.3, 3.9))
-    detector = Detector(GridModel("tflite", image, scores, lambda stored: stored), 2.36, scaling, resize, cells)
+    model = GridModel("tflite", image, scores, lambda stored: stored)
+    detector = Detector(model, 2.36, scaling, resize, cells, ignored=IGNORED if resize == "crop" else None)
     profile = Profile(
         model="model.tflite", flash_bytes=5, arena_bytes=64, tflite_micro=True, not_measured=None, blocking=[], macs=1,
         macs_by_precision={}, elements_without_macs=0, operations={"CONV_2D": 1}, latency=[],
@@ -210,3 +212,13 @@ def test_a_vote_waits_for_enough_images(tmp_path: Path) -> None:
     grids = [np.full((5, 6), 127 if flag else -128, np.int8) for flag in flags]
     found, _ = run(program, facts, [record(3, 1, 1, 1, b"\0", grid) for grid in grids])
     assert [each.alarm for each in found] == [int(flags[max(0, end - 4) : end].sum() >= 3) for end in range(1, 301)]
+
+
+def test_the_table_of_ignored_cells_is_the_metadata_s() -> None:
+    """Row by row, as a C array of as many values as the header declares."""
+    facts = facts_of(*CASES[3])
+    files = {name: content.decode() for name, content in sources(facts).items()}
+    assert f"#define FOMOAD_IGNORED_CELLS {IGNORED.sum()}\n" in files["fomoad_config.h"]
+    table = files["fomoad_config.c"].split("fomoad_ignored_cells")[1].split("{")[1].split("}")[0]
+    np.testing.assert_array_equal(np.array(table.split(","), int), IGNORED.ravel())
+    assert "#define FOMOAD_IGNORED_CELLS 0\n" in sources(facts_of(*CASES[0]))["fomoad_config.h"].decode()

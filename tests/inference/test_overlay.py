@@ -75,3 +75,17 @@ def test_colours_and_borders() -> None:
             assert (corner.min() == 255) == (grid[row, column] >= 2.0)
     assert drawn[39, 99].tolist() == [255, 255, 255]
     assert drawn[79, 0].tolist() == [255, 255, 255]
+
+
+def test_ignored_cells_are_dimmed_and_never_framed() -> None:
+    image = Image.new("RGB", (80, 80), (200, 200, 200))
+    ignored = np.array([[True, False], [False, False]])
+    cells, geometry = evenly((2, 2), (64, 64)), place((80, 80), (64, 64), "squash")
+    drawn = np.asarray(draw(image, np.full((2, 2), 5, np.float32), 2.0, cells, geometry, ignored))
+    plain = np.asarray(draw(image, np.full((2, 2), 5, np.float32), 2.0, cells, geometry))
+    np.testing.assert_array_equal(drawn[40:], plain[40:])
+    np.testing.assert_array_equal(drawn[:, 40:], plain[:, 40:])
+    assert np.ptp(drawn[10, 10]) == 0
+    assert drawn[10, 10, 0] == pytest.approx(200 * (1 - 110 / 255), abs=1)
+    assert drawn[0, 0].max() < 200
+    assert drawn[39, 0, 0] > drawn[10, 10, 0]  # the line across it

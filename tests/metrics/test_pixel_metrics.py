@@ -72,3 +72,24 @@ def test_a_perfect_grid_scores_one_and_a_blind_one_does_not():
     blind = np.ones((2, 4, 4), np.float32)
     assert count_pixels(blind, masks, evenly((4, 4), (16, 16))).auroc() == pytest.approx(0.5)
     assert count_pixels(blind, masks, evenly((4, 4), (16, 16))).aupro() == pytest.approx(0.15)
+
+
+def test_ignored_cells_and_the_pixels_nearest_to_them_do_not_count():
+    """Worked by hand: 4 x 4 cells of 4 x 4 pixels, the left half ignored, with scores that would turn everything."""
+    cells = evenly((4, 4), (16, 16))
+    counted = np.arange(4) >= np.full((4, 1), 2)
+    grids = np.array([np.full((4, 4), 1.0), np.full((4, 4), 2.0)], np.float32)
+    grids[0, :, :2] = 9
+    masks = np.zeros((2, 16, 16), np.uint8)
+    masks[1, :, 8:] = 1
+    masks[0, 2:6, :8] = 1
+    found = count_pixels(grids, masks, cells, counted)
+    # Every pixel of the right half has its image's one score: no 0 of a neighbour is mixed in.
+    assert (found.normal.sum(), found.defect.sum(), found.regions) == (128, 128, 1)
+    assert found.auroc() == 1
+    assert found.aupro() == pytest.approx(1)
+    masks[1, :, :8] = 1
+    masks[1, 0:3, 8:] = 0  # a region that goes on behind the mask: its size is that of what counts
+    again = count_pixels(grids, masks, cells, counted)
+    assert again.regions == 1
+    assert again.overlap.sum() == pytest.approx(1)

@@ -48,6 +48,9 @@ function nearestCell(x, y) {
   return nearest(geometry.vertical, y * height) * columns + nearest(geometry.horizontal, x * width);
 }
 
+/** Whether a cell does not count. */
+const isIgnored = (index) => results.model.grid.ignored?.[Math.floor(index / columns)]?.[index % columns] === "#";
+
 const cellsOf = (row) => grids.subarray(row * rows * columns, (row + 1) * rows * columns);
 
 /** hit, miss, alarm or pass; flagged or unflagged where there is no label. */

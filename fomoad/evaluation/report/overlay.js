@@ -25,6 +25,10 @@ function drawGrid(canvas, row, { threshold, overlay, opacity }) {
     const tile = tileOf(r, c);
     const box = [Math.round(tile.left * w), Math.round(tile.top * h)];
     box.push(Math.round(tile.right * w) - box[0], Math.round(tile.bottom * h) - box[1]);
+    if (isIgnored(index)) {
+      hatch(context, box, scale);
+      continue;
+    }
     const [red, green, blue, alpha] = colourOf(cells[index], threshold);
     context.fillStyle = `rgba(${red}, ${green}, ${blue}, ${Math.min(1, (alpha / 255) * opacity)})`;
     context.fillRect(...box);
@@ -42,6 +46,25 @@ function drawGrid(canvas, row, { threshold, overlay, opacity }) {
   }
 }
 
+/** Dim a cell that does not count, and cross it by lines. */
+function hatch(context, [x, y, w, h], scale) {
+  context.save();
+  context.beginPath();
+  context.rect(x, y, w, h);
+  context.clip();
+  context.fillStyle = "rgba(0, 0, 0, 0.4)";
+  context.fillRect(x, y, w, h);
+  context.lineWidth = scale;
+  context.strokeStyle = "rgba(255, 255, 255, 0.55)";
+  context.beginPath();
+  for (let at = 0; at < w + h; at += 6 * scale) {
+    context.moveTo(x + at, y);
+    context.lineTo(x + at - h, y + h);
+  }
+  context.stroke();
+  context.restore();
+}
+
 /** Let a frame tell the score of the cell under the pointer, the finger or the arrow keys. */
 function readable(frame, row, state) {
   let current = 0;
@@ -49,7 +72,8 @@ function readable(frame, row, state) {
     current = index;
     const [r, c] = [Math.floor(index / columns), index % columns];
     const score = cellsOf(row)[index];
-    const side = score >= state.threshold ? "at or above the threshold" : "below the threshold";
+    const compared = score >= state.threshold ? "at or above the threshold" : "below the threshold";
+    const side = isIgnored(index) ? "ignored" : compared;
     tooltip.replaceChildren(
       make("strong", {}, short(score)), ` ${side}`, make("br"),
       `row ${r + 1} of ${rows}, column ${c + 1} of ${columns}`,

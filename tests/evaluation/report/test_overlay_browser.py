@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
+from fomoad.evaluation.report import pictures, render
 from fomoad.inference.colormap import colours
+from tests.support.browser import watched
 from tests.support.report_pages import set_slider, settle
+from tests.support.results import results
 
 
 def test_hovering_tells_score_and_position(page, tested):
@@ -110,3 +113,26 @@ def test_masks_are_outlined_and_the_outline_can_be_hidden(page):
     assert path == "M12 10H30M12 20H30M12 10V20M30 10V20"
     page.locator("#outline").uncheck()
     assert page.locator(".outline").first.is_hidden()
+
+
+def test_ignored_cells_are_hatched_and_said_to_be(browser, tmp_path):
+    """A grid whose first row is ignored, with scores of 0 there."""
+    tested = results([True, False, False])
+    ignored = ["#####", *["....."] * 4]
+    grid = tested.model.grid.model_copy(update={"ignored": ignored})
+    tested = tested.model_copy(update={"model": tested.model.model_copy(update={"grid": grid})})
+    for image in tested.images:
+        image.grid[0] = [0.0] * 5
+    drawn = [pictures.picture(np.full((96, 96, 3), 128, np.float32), None) for _ in range(3)]
+    path = tmp_path / "report.html"
+    path.write_text(render(tested, drawn), encoding="utf-8")
+    with watched(browser, path.as_uri(), viewport={"width": 1280, "height": 900}) as page:
+        facts = " ".join(page.locator(".panel-model").inner_text().split())
+        assert "5 rows \N{MULTIPLICATION SIGN} 5 columns, of which 5 cells are ignored" in facts
+        assert "hatched: ignored cell" in page.locator(".legend").inner_text()
+        cells = [cell[0] for cell in page.evaluate(CELL_COLOURS, [0, 5, 5])]
+        for red, green, blue, alpha in cells[:5]:  # black or white, and clearly there, though the score is 0
+            assert max(red, green, blue) - min(red, green, blue) <= 3
+            assert alpha > 90
+        page.locator(".card .frame").first.hover(position={"x": 5, "y": 5})
+        assert page.locator("#tooltip").inner_text().startswith("0 ignored")
