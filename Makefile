@@ -4,6 +4,7 @@ BIN := $(VENV)/bin
 DEMO := demo
 
 COVERAGE := 90
+WORKERS := auto
 
 .PHONY: demo test test-pythons test-container audit sbom lint format clean
 
@@ -17,9 +18,10 @@ demo: $(VENV)/run
 	@echo "Report of the float32 model:     $(DEMO)/report/report.html"
 	@echo "Report of the int8 model:        $(DEMO)/report-int8/report.html"
 
-# Fails below COVERAGE percent of lines and branches; what runs in processes of its own is not counted.
+# A process for each processor, four at most. Fails below COVERAGE percent of lines and branches; what runs in processes
+# of its own is not counted.
 test: $(VENV)/dev
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE)
+	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --maxprocesses=4 --dist=loadfile --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE)
 
 # Python 3.10, 3.11 and 3.12, those of pyenv where it has them.
 test-pythons: $(VENV)/dev

@@ -10,4 +10,5 @@ def tests(session: nox.Session) -> None:
     """Install the pinned packages and this one, and run the tests, or those that are named after --."""
     session.install("-r", "requirements-dev.txt")
     session.install("--no-deps", "-e", ".")
-    session.run("python", "-m", "pytest", *session.posargs)
+    parallel = ["--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile"]
+    session.run("python", "-m", "pytest", *parallel, *session.posargs)

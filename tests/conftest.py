@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def printed() -> Iterator[None]:
 
 @pytest.fixture(scope="session", params=["gmm", "patchcore"])
 def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, random_weights: Path) -> Any:
-    """Data, output directory and arguments of a finished training."""
+    """Data, output directory and arguments of a finished training; beside the output lies what it said, log.txt."""
     from tests.training.test_train import textures, train, write_data
 
     folder = tmp_path_factory.mktemp(request.param)
@@ -66,5 +67,6 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     (data / "train_input.json").write_text('{"imageResize": "fit-short", "imageInputScaling": "0..1"}')
     arguments = [f"--scoring-function={request.param}", "--capacity=low", "--tune=off"]
     arguments += ["--weights", str(random_weights)]
-    assert train(data, folder / "out", *arguments, "--epochs", "30", "--learning-rate", "0.1") == 0
+    with (folder / "log.txt").open("w") as said, redirect_stdout(said):
+        assert train(data, folder / "out", *arguments, "--epochs", "30", "--learning-rate", "0.1") == 0
     return data, folder / "out", arguments

@@ -82,7 +82,7 @@ def test_on_workers_a_failed_product_stops_no_other_and_nothing_is_done_twice(
 ) -> None:
     """The first product has a damaged image that is found only as it is read."""
     pytest.importorskip("distributed")
-    images = textures(30, (32, 32, 1), 0)
+    images = textures(12, (32, 32, 1), 0)
     damaged = images.copy()
     damaged[7, 3, 3] = np.nan
     write_data(tmp_path / "a", damaged)

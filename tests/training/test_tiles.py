@@ -40,7 +40,8 @@ def trained(request, tmp_path_factory, random_weights):
     assert (
         main(["import", str(folder / "photos"), "--data-directory", str(data), "--size", "64", "--tiles", "2,2"]) == 0
     )
-    arguments = [f"--scoring-function={request.param}", "--capacity=low", "--weights", str(random_weights)]
+    arguments = [f"--scoring-function={request.param}", "--capacity=low", "--tune=off"]
+    arguments += ["--weights", str(random_weights)]
     assert main(["train", "--data-directory", str(data), "--out-directory", str(out), *arguments]) == 0
     return folder / "photos", data, out
 
