@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final
 
 import fomoad
-from fomoad import machine
 from fomoad.errors import UserError
 
 PACKAGES: Final = (
@@ -32,13 +31,9 @@ NAMING: Final = ("vendor_id", "cpu family", "model", "stepping", "CPU implemente
 
 @dataclass(frozen=True)
 class Kind:
-    """A processor's description, how many of them may be used, and the versions of what computes on them.
-
-    Their number counts: TensorFlow cuts its sums by it.
-    """
+    """A processor's description, and the versions of what computes on it."""
 
     processor: str
-    processors: int
     versions: tuple[tuple[str, str], ...]
 
 
@@ -51,7 +46,7 @@ def mine() -> Kind:
             versions.append((name, metadata.version(name)))
         except metadata.PackageNotFoundError:
             continue
-    return Kind(_processor(), machine.processors(), tuple(versions))
+    return Kind(_processor(), tuple(versions))
 
 
 def check(kinds: Mapping[str, Kind]) -> None:
@@ -72,7 +67,6 @@ def check(kinds: Mapping[str, Kind]) -> None:
 def difference(kind: Kind, other: Kind) -> str:
     """What a kind has that the other has not."""
     parts = [kind.processor[:80]] if kind.processor != other.processor else []
-    parts += [f"{kind.processors} processors"] if kind.processors != other.processors else []
     parts += [f"{name} {version}" for name, version in kind.versions if (name, version) not in other.versions]
     return ", ".join(parts) or "without what the other has"
 

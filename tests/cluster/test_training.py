@@ -239,7 +239,7 @@ def test_what_does_not_go_together(address: str | None, shared: str | None, mess
 
 
 def test_a_driver_of_another_kind_is_refused() -> None:
-    other = Kind("another processor", 2, kinds.mine().versions)
+    other = Kind("another processor", kinds.mine().versions)
     with pytest.raises(UserError, match=r"another kind than the workers.*--allow-mixed-workers"):
         places.check_kind(Counting(kind=other))
     places.check_kind(Counting(kind=None))
