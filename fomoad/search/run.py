@@ -22,7 +22,7 @@ from fomoad.export.output_directory import METADATA_FILE
 from fomoad.progress import log
 from fomoad.search import front
 from fomoad.search.judge import Budget, Metric
-from fomoad.search.page import REPORT_FILE, RESULTS_FILE, Entry, Results, page
+from fomoad.search.page import REPORT_FILE, RESULTS_FILE, Entry, Results, agreement, page
 from fomoad.search.parts import Photos, digest
 from fomoad.search.space import Space, label
 from fomoad.search.study import Outcome, Study
@@ -199,14 +199,16 @@ def _conclude(search: Search, study: Study, engine: Engine, conditions: Conditio
     with output_directory.reserve(search.out / "best"):
         output_directory.publish(search.out / "best", _contents(files))
     parts = opened(conditions.photos, search.space.candidates[best].side)
+    entries = [_entry(search, outcome, measured.get(position)) for position, outcome in outcomes.items()]
     return Results(
         metric=search.metric,
         labelled=parts.labelled,
         budget=asdict(search.budget),
         axes={name: list(values) for name, values in search.space.axes.items()},
-        entries=[_entry(search, outcome, measured.get(position)) for position, outcome in outcomes.items()],
+        entries=entries,
         front=front.front(measured),
         best=best,
+        agreement=agreement(entries, search.metric) if parts.labelled else None,
         test=asdict(figures(files, parts, "test")),
     )
 

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fomoad.search.page import Entry, Results, page
+import pytest
+
+from fomoad.search.page import Agreement, Entry, Results, agreement, page
 from tests.support.browser import opened
 
 VALUES = {0: (0.80, 100e3, 80e3, 200.0), 1: (0.78, 300e3, 90e3, 300.0), 2: (0.91, 400e3, 200e3, 900.0)}
@@ -83,3 +85,31 @@ def test_the_limit_line_can_be_dragged(tmp_path: Path) -> None:
 def test_results_are_read_back_as_they_were_written() -> None:
     written = results()
     assert Results.model_validate(json.loads(written.model_dump_json())) == written
+
+
+def test_made_defects_are_held_beside_labelled_ones() -> None:
+    """Number 1 finds most made defects, number 3 most labelled ones; ranks by Spearman's own formula."""
+    found = {0: (0.70, 0.80), 1: (0.90, 0.75), 3: (0.85, 0.95)}
+    entries = [
+        Entry(
+            number=number,
+            parameters={},
+            values=(0.5, 10.0, 10.0, 10.0),
+            trained=False,
+            failure=None,
+            details={"made": {"auroc": made}, "selection": {"auroc": labelled}},
+        )
+        for number, (made, labelled) in found.items()
+    ]
+    failed = Entry(number=2, parameters={}, values=None, trained=False, failure="too large", details={})
+    assert agreement([failed], "auroc") is None
+    one = agreement([failed, entries[0]], "auroc")
+    assert one == Agreement(chosen=0, loss=0.0, rank_correlation=None)
+    both = agreement([failed, *entries], "auroc")
+    assert both is not None
+    assert (both.chosen, both.loss) == (1, pytest.approx(0.2))
+    made_ranks, labelled_ranks = (1, 3, 2), (2, 1, 3)
+    differences = sum((a - b) ** 2 for a, b in zip(made_ranks, labelled_ranks, strict=True))
+    assert both.rank_correlation == pytest.approx(1 - 6 * differences / (3 * 8))
+    text = page(results(agreement=both))
+    assert "would have chosen number 1, which finds\n    0.2000 less" in text
