@@ -20,7 +20,6 @@ from typing import BinaryIO, Final, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from fomoad.errors import UserError
 from fomoad.progress import log, track
@@ -173,6 +172,8 @@ class FeatureSource:
 
 def worked_on(step: Step[S], batches: Iterator[Batch]) -> S:
     """The result of a step, with the same bytes on machines with other numbers of processors."""
+    from threadpoolctl import threadpool_limits  # of the train extra; loading a model needs none
+
     with threadpool_limits(1):
         return step(batches)
 
