@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 
 from benchmarks import anomalib_peer
 from fomoad.coreset.greedy import coverage_radius, greedy_k_center
-from fomoad.coreset.streaming import Part, streamed_k_center
+from fomoad.coreset.readings import Part
+from fomoad.coreset.streaming import streamed_k_center
 
 Floats = NDArray[np.float32]
 S = TypeVar("S")

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from fomoad.coreset.streaming import Part, streamed_k_center
+from fomoad.coreset.readings import Part
+from fomoad.coreset.streaming import streamed_k_center
 from fomoad.errors import UserError
 from fomoad.features.store import Batch, Source
 from fomoad.machine import processors

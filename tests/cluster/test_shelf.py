@@ -12,7 +12,7 @@ import pytest
 
 from fomoad.cluster import shelf, values
 from fomoad.cluster.shelf import Shelf
-from fomoad.coreset.streaming import Cover, Lots, Uncovered
+from fomoad.coreset.readings import Cover, Lots, Uncovered
 from fomoad.errors import UserError
 
 

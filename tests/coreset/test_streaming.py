@@ -10,7 +10,8 @@ import pytest
 from scipy.stats import chisquare
 
 from fomoad.coreset.greedy import coverage_radius, greedy_k_center
-from fomoad.coreset.streaming import Part, streamed_k_center
+from fomoad.coreset.readings import Part
+from fomoad.coreset.streaming import streamed_k_center
 from tests.support.matrices import Matrix, clustered_points, random_points, skewed_points
 
 
