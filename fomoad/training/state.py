@@ -5,7 +5,7 @@ Of the images there are feature vectors of single cells, scattered over all imag
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fomoad import state_file
 from fomoad.backbones.graph import Addition, Convolution, MaxPooling, Network, Normalisation, Ranges
+from fomoad.cluster import values
 from fomoad.data.scaling import Affine
 from fomoad.errors import UserError
 from fomoad.export.tflite import INT8_FILE
@@ -81,8 +82,14 @@ _CONTENT: Final = "content"
 def pack(state: TrainingState) -> dict[str, NDArray[Any]]:
     """A state as arrays, with their arrangement as text in one of them."""
     arrays: dict[str, NDArray[Any]] = {}
-    described = json.dumps(_described(state, arrays))
-    return arrays | {_CONTENT: np.array(described)}
+
+    def keep(array: NDArray[Any]) -> str:
+        name = f"array/{len(arrays)}"
+        arrays[name] = array
+        return name
+
+    text = json.dumps(values.described(state, keep, _name))
+    return arrays | {_CONTENT: np.array(text)}
 
 
 def contents(state: TrainingState, models: Mapping[str, Model]) -> bytes:
@@ -103,7 +110,7 @@ def read(model: Path) -> TrainingState:
     arrays = state_file.read(path)
     state_file.check(path, arrays, model)
     try:
-        state = _restored(json.loads(str(arrays[_CONTENT])), arrays)
+        state = values.restored(json.loads(str(arrays[_CONTENT])), arrays.__getitem__, _CLASSES.__getitem__)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise UserError(f"{path} holds no state that an update can start from ({error!r}): train again.") from error
     if not isinstance(state, TrainingState):
@@ -115,31 +122,6 @@ def _halved(cells: Cells) -> Cells:
     return Cells(cells.features.astype(np.float16), cells.positions, cells.images)
 
 
-def _described(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
-    if isinstance(value, np.ndarray):
-        name = f"array/{len(arrays)}"
-        arrays[name] = value
-        return {"array": name}
-    if is_dataclass(value):
-        name = type(value).__name__
-        assert name in _CLASSES, name
-        return {"class": name, "fields": {f.name: _described(getattr(value, f.name), arrays) for f in fields(value)}}
-    if isinstance(value, dict):
-        return {"map": {key: _described(each, arrays) for key, each in value.items()}}
-    if isinstance(value, tuple | list):
-        return [_described(each, arrays) for each in value]
-    assert value is None or isinstance(value, bool | int | float | str), value
-    return value
-
-
-def _restored(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
-    if isinstance(value, list):
-        return tuple(_restored(each, arrays) for each in value)
-    if not isinstance(value, dict):
-        return value
-    if "array" in value:
-        return arrays[value["array"]]
-    if "map" in value:
-        return {key: _restored(each, arrays) for key, each in value["map"].items()}
-    made = _CLASSES[value["class"]]
-    return made(**{key: _restored(each, arrays) for key, each in value["fields"].items()})
+def _name(kind: type) -> str:
+    assert kind.__name__ in _CLASSES, kind
+    return kind.__name__
