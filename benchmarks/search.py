@@ -19,13 +19,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from fomoad.commands import search as arguments_of_search
-from fomoad.search import command, worker
-from fomoad.search.front import TIE
+from fomoad.search import command, front, worker
 from fomoad.search.run import Search
 from fomoad.search.space import Candidate
 from fomoad.settings import TrainSettings
@@ -116,10 +115,10 @@ def compare_choices(search: Search, results: dict[str, Any], flash: int, ram: in
     _show("the default", search, default, "default")
 
 
-def _best(entries: list[Entry], figure: Any) -> Entry:
-    """The highest figure; ties go to less flash, as in a search."""
-    highest = max(map(figure, entries))
-    return min((e for e in entries if figure(e) > highest - TIE), key=lambda e: (*e["values"][1:], e["number"]))
+def _best(entries: list[Entry], figure: Callable[[Entry], float]) -> Entry:
+    """The entry of the highest figure; ties go to the cheaper one, as in a search."""
+    number = front.best({entry["number"]: (figure(entry), *entry["values"][1:]) for entry in entries})
+    return next(entry for entry in entries if entry["number"] == number)
 
 
 def _show(what: str, search: Search, candidate: Candidate, number: int | str) -> None:
