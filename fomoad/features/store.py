@@ -129,9 +129,13 @@ class FeatureSource:
         """Yield all batches from first to last, showing progress under the name `what`."""
         yield from track(self._computed() if self._store is None else self._store, what, len(self), _batch_size)
 
+    def first(self) -> Array:
+        """The features of the first image, as a batch of one."""
+        return self.extract(self.images.first())
+
     def grid(self) -> tuple[int, int]:
         """See Source."""
-        rows, columns = self.extract(self.images.first()).shape[1:3]
+        rows, columns = self.first().shape[1:3]
         return rows, columns
 
     def map(self, step: Step[S], what: str) -> Iterator[S]:
@@ -176,6 +180,11 @@ def worked_on(step: Step[S], batches: Iterator[Batch]) -> S:
 
     with threadpool_limits(1):
         return step(batches)
+
+
+def unchanged(features: Array) -> Array:
+    """An Extract for what is computed already."""
+    return features
 
 
 def check_features(rows: slice, images: Array, features: Array) -> None:

@@ -15,7 +15,7 @@ from fomoad.data import dataset
 from fomoad.data.info_file import read_info
 from fomoad.errors import UserError
 from fomoad.features.extractor import extractor
-from fomoad.features.store import Batch, FeatureSource
+from fomoad.features.store import Batch, FeatureSource, unchanged
 from fomoad.metadata import AnomalyMetadata
 from fomoad.scorers.counted import at_places
 from fomoad.scorers.scorer import Scorer
@@ -88,7 +88,7 @@ class Originals:
         """
         ids = [*self.ids, *names]
         sources = [
-            FeatureSource(_Joined(source, new), _same, self.memory_limit)
+            FeatureSource(_Joined(source, new), unchanged, self.memory_limit)
             for source, new in ((self.floats, floats), (self.int8, int8))
         ]
         counted = state.fit.scorer.counted
@@ -122,12 +122,8 @@ class _Joined:
         return len(self.originals) + len(self.new)
 
     def first(self) -> Array:
-        return self.originals.extract(self.originals.images.first())
+        return self.originals.first()
 
     def batches(self) -> Iterator[Batch]:
         yield from self.originals.batches("Reading features")
         yield slice(len(self.originals), len(self)), self.new
-
-
-def _same(features: Array) -> Array:
-    return features

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from fomoad.backbones import graph, weights
+from fomoad.backbones import weights
 from fomoad.backbones.graph import Ranges
 from fomoad.device.profile import RUNTIME_NAMES, Profile, Runtime, profile_model
 from fomoad.errors import UserError
@@ -118,9 +117,7 @@ class Judge:
         Raises UserError where its backbone alone, or the whole model, is over the budget.
         """
         settings = candidate.settings
-        pooling = pooling_of(settings, self._parts.images.shape)
-        layers = recipes.robust(settings, self._parts.images.shape).layers
-        widest = self._share(settings)
+        widest, layers, pooling = self._cut_of(settings)
         features = widest.cut(layers, pooling)
         self._keep_bare(settings, features, widest.ranges)
         take = functools.partial(widest.take, layers, pooling)
@@ -147,10 +144,14 @@ class Judge:
 
     def features(self, settings: TrainSettings) -> Array:
         """The features (n, rows, columns, D) of the images to fit to, as int8 kernels compute them."""
-        widest = self._share(settings)
-        pooling = pooling_of(settings, self._parts.images.shape)
-        layers = recipes.robust(settings, self._parts.images.shape).layers
+        widest, layers, pooling = self._cut_of(settings)
         return widest.take(layers, pooling, np.asarray(self._features(settings, widest)))
+
+    def _cut_of(self, settings: TrainSettings) -> tuple[_Widest, int, Pooling]:
+        """The widest network, and how many of its layers are taken and how they are pooled."""
+        shape = self._parts.images.shape
+        pooling = pooling_of(settings, shape)
+        return self._share(settings), recipes.robust(settings, shape).layers, pooling
 
     def _keep(self, measured: Profile) -> None:
         excess = self._budget.excess(measured)
@@ -175,9 +176,7 @@ class Judge:
             found = weights.find_weights(key.backbone, key.weights, key.weights_resolution, key.target_device)
             features = build_features(key, self._parts.images, found)
             rounded, ranges = round_network(key, self._parts.images, features)
-            outputs = graph.run(rounded.network, tf.zeros((1, *self._parts.images.shape)))
-            channels = np.cumsum([output.shape[-1] for output in outputs.values()])
-            self._widest[key] = _Widest(rounded, ranges, tuple(channels.tolist()))
+            self._widest[key] = _Widest(rounded, ranges, rounded.channels())
         return self._widest[key]
 
     def _features(self, settings: TrainSettings, widest: _Widest) -> Array:
@@ -207,7 +206,7 @@ def figures_of(maps: Array, part: Part, cells: CellGeometry) -> Figures:
 
 
 def measure(content: bytes) -> Profile:
-    """What a TFLite model asks of a device."""
+    """What a TFLite model needs on a device."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / tflite.INT8_FILE
         path.write_bytes(content)

@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from fomoad.backbones import graph
 from fomoad.data.dataset import Images, images_in_memory
 from fomoad.data.ignore_mask import IgnoreMask
 from fomoad.data.pixel_images import StoredPixels
@@ -22,7 +20,7 @@ from fomoad.defects import made_set
 from fomoad.errors import UserError
 from fomoad.features.extractor import extractor
 from fomoad.features.pooling import Pooling, averaged
-from fomoad.features.store import Batch, Extract, FeatureSource
+from fomoad.features.store import Batch, Extract, FeatureSource, unchanged
 from fomoad.geometry import CellGeometry
 from fomoad.metadata import TriedRecipe, Tuning
 from fomoad.metrics import image_metrics
@@ -139,11 +137,7 @@ class Widest:
         layers = max(recipe.layers for recipe in candidates)
         bare = settings.model_copy(update={"layers": layers, "pool_size": 1})
         features = build_features(bare, data.images, data.weights)
-        traced = tf.function(lambda image: graph.run(features.network, image)).get_concrete_function(
-            tf.TensorSpec((1, *data.images.shape), tf.float32)
-        )
-        widths = [traced.structured_outputs[name].shape[-1] for name in features.network.outputs]
-        return cls(extractor(features), tuple(np.cumsum(widths).tolist()), settings.scorer(), features.cells())
+        return cls(extractor(features), features.channels(), settings.scorer(), features.cells())
 
     def places(self, recipe: Recipe) -> CellGeometry:
         """Where the features of a recipe lie on the image."""
@@ -159,7 +153,7 @@ class Widest:
 
     def source(self, recipe: Recipe, every: FeatureSource, memory_limit: int) -> FeatureSource:
         """A recipe's features of images, of whose features `every` is all."""
-        return FeatureSource(_Taken(self, recipe, every), _same, memory_limit)
+        return FeatureSource(_Taken(self, recipe, every), unchanged, memory_limit)
 
 
 @dataclass(frozen=True)
@@ -231,7 +225,7 @@ class _Taken:
         return len(self.every)
 
     def first(self) -> Array:
-        return self.widest.take(self.recipe, self.every.extract(self.every.images.first()))
+        return self.widest.take(self.recipe, self.every.first())
 
     def batches(self) -> Iterator[Batch]:
         for rows, features in self.every.batches("Reading features"):
@@ -249,7 +243,3 @@ def _make(data: TrainingData, seed: int, most_bytes: int) -> tuple[Images, NDArr
     pixels = np.array([defect.pixels for defect in defects], np.uint8).reshape(-1, *images.shape)
     owners = np.array([defect.image for defect in defects], np.int64)
     return images_in_memory(pixels, images.scaling), owners
-
-
-def _same(features: Array) -> Array:
-    return features
