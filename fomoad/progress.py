@@ -78,7 +78,7 @@ def step(what: str, alone: bool = False) -> Iterator[None]:
     """Name a piece of work, say every few seconds that it still runs, and say how long it took.
 
     For work that cannot report its own progress: a library call that takes seconds or minutes. `alone` leaves out what
-    is said inside of it, but for warnings.
+    is said inside of it, except for warnings.
     """
     log(what)
     start = time.monotonic()

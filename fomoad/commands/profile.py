@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-HELP = "Say what a TFLite model asks of a device: flash, arena, multiply-adds, operations, estimated latency."
+HELP = "Say what a TFLite model needs on a device: flash, arena, multiply-adds, operations, estimated latency."
 
 
 def declare(parser: argparse.ArgumentParser) -> None:

@@ -23,7 +23,7 @@ def part_of(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Where the part is, (height, width), in an image (height, width, channels); everywhere if no one can tell.
 
     The background is what is coloured like the image's border, where nearly all of the border is plain: of one
-    colour, but for light that falls off to a side.
+    colour, apart from light that falls off to a side.
     """
     height, width, _ = pixels.shape
     rim = max(1, round(BORDER * min(height, width)))
@@ -52,7 +52,7 @@ def choose(part: NDArray[np.bool_], extent: float, random: Generator) -> tuple[f
 
 
 def _plane(pixels: NDArray[np.uint8], edge: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The plane of colour (height, width, channels) through an edge's pixels, but for the tenth that strays most."""
+    """The plane of colour (height, width, channels) through an edge's pixels, without the tenth that strays most."""
     height, width, _ = pixels.shape
     down, right = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
     terms = np.stack([np.ones_like(down), down, right], axis=-1)

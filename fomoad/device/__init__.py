@@ -1,1 +1,1 @@
-"""What a model asks of a device."""
+"""What a model needs on a device."""

@@ -74,7 +74,7 @@ def gather(model: Path) -> Facts:
     specs = (detector.model.input, detector.model.output)
     if model.suffix.lower() != ".tflite" or any(spec.dtype != "int8" for spec in specs):
         raise UserError(f"{model} does not take and give int8: give model_quantized_int8_io.tflite.")
-    with step(f"Measuring what {model.name} asks of a device"):
+    with step(f"Measuring what {model.name} needs on a device"):
         profile = profile_model(model)
     if profile.tflite_micro is False:
         raise UserError(f"TFLite Micro cannot run {model}: {profile.not_measured}.")

@@ -97,7 +97,7 @@ def _values(model: Any, tensor: int) -> NDArray[np.float32]:
 
 
 def _is_whole(values: NDArray[np.float32]) -> bool:
-    """Whether values are whole numbers but for rounding, which leaves a 0 as it is: small gains are not nearly 0."""
+    """Whether values are whole numbers up to rounding, which leaves a 0 as it is: small gains are not nearly 0."""
     if values.nbytes < _LARGE or np.abs(values).max() >= 127.5:
         return False
     whole = np.round(values)

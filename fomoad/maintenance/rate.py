@@ -19,7 +19,7 @@ SHARES: Final = np.full(len(FACTORS), 1 / len(FACTORS))
 
 
 def highest_rate(images: int, reaching: int, doubt: float) -> float:
-    """The rate of flagged normal images that a training of this many images does not exceed, but for `doubt`.
+    """The rate of flagged normal images that a training of this many exceeds with a probability of `doubt` at most.
 
     The threshold lies just above all but `reaching` of the held-out scores, so the rate of new scores above it is
     beta-distributed over trainings: Beta(reaching + 1, images - reaching) (Vovk, "Conditional validity of inductive

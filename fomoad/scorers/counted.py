@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fomoad.geometry import CellGeometry
 
 HALF: Final = 0.5 - 1e-4
-"""A cell is ignored from this share of its window on: half of it, but for rounding."""
+"""A cell is ignored from this share of its window on: half of it, less what rounding may take."""
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ def searchable(field: str) -> bool:
 
 
 def _candidate(side: int, values: dict[str, Any]) -> Candidate:
-    """The candidate with these values, but for those that its scoring function does not read.
+    """The candidate with these values, except those that its scoring function does not read.
 
     Self-tuning is off: what was judged is what is trained.
     """

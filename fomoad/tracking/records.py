@@ -12,7 +12,7 @@ from fomoad.tracking.record import Record
 
 
 def of_training(folder: Path) -> Record:
-    """A training's settings, thresholds, and what each TFLite file asks of a device."""
+    """A training's settings, thresholds, and what each TFLite file needs on a device."""
     metadata = AnomalyMetadata.model_validate_json((folder / METADATA_FILE).read_bytes())
     figures: dict[str, float | None] = {"training_images": metadata.training_images}
     for name, model in metadata.models.items():

@@ -72,7 +72,7 @@ def convert_int8(
     output_step = model.output.scale
     assert output_step is not None, "the model is an int8 one"
     highest = carried_over(float_fit, fit, float_fit.highest) / divisor
-    # Half-way between two steps, so that the scores themselves are never at the threshold but for rounding.
+    # Half-way between two steps, so that the scores themselves are never at the threshold except by rounding.
     highest = (math.floor(highest / output_step) + 0.5) * output_step
     chosen = file_thresholds(settings, fit, output_transform, output_step, highest)
     if settings.score_scale == "threshold":

@@ -64,7 +64,7 @@ def convert_float(
             models[name] = Model(content, model_record(content, image, scores, chosen), output_transform)
             if name == tflite.FLOAT_FILE:
                 measured = beside.submit(measure, name, content)
-        with step(f"Measuring what {tflite.FLOAT_FILE} asks of a device"):
+        with step(f"Measuring what {tflite.FLOAT_FILE} needs on a device"):
             models[tflite.FLOAT_FILE].record.profile = measured.result()
     return models
 
@@ -76,12 +76,12 @@ def model_record(content: bytes, image: TensorInfo, scores: TensorInfo, threshol
 
 
 def measure(name: str, content: bytes) -> Profile:
-    """Measure and show what a TFLite model asks of a device."""
+    """Measure and show what a TFLite model needs on a device."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         path.write_bytes(content)
         measured = profile.profile_model(path)
-    log(f"What {name} asks of a device:\n{profile.table(measured)}")
+    log(f"What {name} needs on a device:\n{profile.table(measured)}")
     return measured
 
 

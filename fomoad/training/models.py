@@ -165,7 +165,7 @@ def fit_within_limits(
     while True:
         int8_fit = by_photo(fitter.refit(int8_source, split.ids, fit), split.tiling)
         model = convert_int8(settings, rounded, ranges, images.shape, fit, int8_fit)
-        with step(f"Measuring what {tflite.INT8_FILE} asks of a device"):
+        with step(f"Measuring what {tflite.INT8_FILE} needs on a device"):
             model.record.profile = measure(tflite.INT8_FILE, model.content)
         excess = excess_bytes(settings, model.record.profile)
         if excess <= 0:
