@@ -4,9 +4,10 @@ For each data set and scoring function, the held-out scores of the training imag
 images, as they are and changed on purpose. Then streams are simulated by drawing from them:
 
 - unchanged: reference and stream are drawn from the same scores. How many of the streams ever raise an alarm?
-- changed: 200 good images, then changed ones. How many images until the alarm (median)? Beside it, a chart of the mean
-  of the last 20 scores, whose limit is the one that as many unchanged streams raise an alarm at: the most that such a
-  chart can do, for nobody knows that limit.
+- changed: 200 good images, then changed ones, or with `--variety` images of a group that no training image was of, such
+  as a new material. How many images until the alarm (median)? Beside it, a chart of the mean of the last 20 scores,
+  whose limit is the one that as many unchanged streams raise an alarm at: the most that such a chart can do, for nobody
+  knows that limit.
 
 Scores are kept in `--scores`, so that a second run only simulates.
 """
@@ -23,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from benchmarks.data_sets import SCALING, SIZE, read_test, write_tiles
-from benchmarks.thresholds import features_of, fit_rows
+from benchmarks.data_sets import SCALING, SIZE, Varieties, read_test, write_tiles
+from benchmarks.thresholds import fit_rows
 from fomoad.backbones.weights import find_weights
 from fomoad.data import dataset, import_images
 from fomoad.data.info_file import Info
@@ -51,6 +52,7 @@ CHANGES: dict[str, Callable[[Array], Array]] = {
     "turned by 5 degrees": lambda images: ndimage.rotate(images, 5, (1, 2), reshape=False, order=1, mode="nearest"),
 }
 """Of images scaled -1..1."""
+NEW_VARIETY = "new material"
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ def main() -> None:
     parser.add_argument("--mvtec", type=Path, nargs="*", default=[], help="folders in the MVTec AD layout")
     parser.add_argument("--tiles", type=Path, help="the magnetic tiles' folder")
     parser.add_argument("--weights", default="auto")
+    parser.add_argument("--weights-resolution", type=int, default=96)
+    parser.add_argument("--variety", action="store_true", help="leave a group out of the training, and let it appear")
     parser.add_argument("--scores", type=Path, default=Path("monitor-scores"))
     parser.add_argument("--scoring", nargs="+", default=["gmm", "patchcore"])
     parser.add_argument("--streams", type=int, default=500)
@@ -86,11 +90,11 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- |")
     for name, write in data_sets(arguments.tiles, arguments.mvtec):
         for scoring in arguments.scoring:
-            path = arguments.scores / f"{name}-{scoring}.npz"
+            path = arguments.scores / f"{name}-{scoring}{'-variety' if arguments.variety else ''}.npz"
             if not path.exists():
                 with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
                     write(Path(folder) / "data")
-                    np.savez(path, **_scores(Path(folder) / "data", scoring, arguments.weights))
+                    np.savez(path, **_scores(Path(folder) / "data", scoring, arguments))
             with np.load(path) as loaded:
                 scores = {key: loaded[key].astype(np.float64) for key in loaded.files}
             rows += _measure(name, scoring, scores, arguments)
@@ -197,23 +201,37 @@ def _delay(alarms: NDArray[np.int64]) -> str:
     return f"{len(late) / len(alarms):.0%}{note} | {np.median(late):.0f}" if len(late) else f"0%{note} | "
 
 
-def _scores(directory: Path, scoring: str, weights: str) -> Scores:
+def _scores(directory: Path, scoring: str, arguments: argparse.Namespace) -> Scores:
     """Held-out scores of the training images, and scores of the good test images, as they are and changed."""
-    settings = TrainSettings(scoring_function=scoring, weights=weights, image_input_scaling=SCALING)
+    weights, resolution = arguments.weights, arguments.weights_resolution
+    settings = TrainSettings(
+        scoring_function=scoring, weights=weights, weights_resolution=resolution, image_input_scaling=SCALING
+    )
     images = dataset.open_split(directory, "train", SCALING, Info()).images
     assert images is not None
-    found = find_weights(settings.backbone, weights, settings.weights_resolution)
+    found = find_weights(settings.backbone, weights, settings.weights_resolution, settings.target_device)
     extract = extractor(build_features(settings, images, found))
-    fit = fit_rows(settings, features_of(settings, directory))
+    train = images.rows(slice(0, len(images))).astype(np.float32)
     test = read_test(directory)
     good = test.images[~test.anomalous]
+    if arguments.variety:
+        varieties = Varieties.of(train)
+        left_out = varieties.members(train, 0)
+        changed = {NEW_VARIETY: np.concatenate([train[left_out], good[varieties.members(good, 0)]])}
+        train, good = train[~left_out], good[~varieties.members(good, 0)]
+    else:
+        changed = {name: change(good).astype(np.float32) for name, change in CHANGES.items()}
+
+    def features(batch: Array) -> Array:
+        return np.concatenate([extract(batch[start : start + 100]) for start in range(0, len(batch), 100)])
+
+    fit = fit_rows(settings, features(train))
 
     def score(batch: Array) -> NDArray[np.float64]:
-        parts = [extract(batch[start : start + 100]) for start in range(0, len(batch), 100)]
-        return fit.scorer.score(np.concatenate(parts)).max(axis=(1, 2)).astype(np.float64)
+        return fit.scorer.score(features(batch)).max(axis=(1, 2)).astype(np.float64)
 
-    changed = {name: score(change(good).astype(np.float32)) for name, change in CHANGES.items()}
-    return {"held_out": fit.held_out_scores.astype(np.float64), "good": score(good), **changed}
+    scores = {name: score(batch) for name, batch in changed.items()}
+    return {"held_out": fit.held_out_scores.astype(np.float64), "good": score(good), **scores}
 
 
 def data_sets(tiles: Path | None, mvtec: list[Path]) -> Iterator[tuple[str, Callable[[Path], object]]]:
