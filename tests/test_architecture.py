@@ -15,7 +15,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"doctor", "evaluation", "training"}),
     frozenset({"fleet", "maintenance", "search"}),
     frozenset({"tracking"}),
-    frozenset({"device_kit", "edge_impulse"}),
+    frozenset({"device_kit"}),
     frozenset({"api", "commands"}),
     frozenset({"cli"}),
     frozenset({"__main__"}),

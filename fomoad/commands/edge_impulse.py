@@ -14,6 +14,6 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
-    from fomoad import edge_impulse
+    from fomoad.device_kit import edge_impulse
 
     edge_impulse.command(arguments.models, arguments.json)

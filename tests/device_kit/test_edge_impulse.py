@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fomoad import edge_impulse
 from fomoad.cli import main
 from fomoad.device.profile import profile_model
+from fomoad.device_kit import edge_impulse
 from tests.support import tiny_models
 
 SIDE = 16
