@@ -52,5 +52,4 @@ def run(arguments: argparse.Namespace) -> None:
         )
 
     compare.run(arguments.model, arguments.report_directory, test)
-    for folder in compare.report_directories(arguments.model, arguments.report_directory):
-        tracking.log(records.of_test, folder)
+    tracking.log(records.of_test, *compare.report_directories(arguments.model, arguments.report_directory))

@@ -2,9 +2,10 @@
 
 import contextlib
 import os
-import re
+import time
 from typing import Final
 
+from fomoad.tracking.failures import causes
 from fomoad.tracking.record import Record
 
 EXPERIMENT: Final = "fomoad"
@@ -15,6 +16,7 @@ MOST_PARAMETERS: Final = 100
 PARENT_TAG: Final = "mlflow.parentRunId"
 SURROUNDINGS: Final = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # nothing goes to anybody but the server that was named
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # it would show the password in it
     "MLFLOW_ALLOW_FILE_STORE": "true",  # a folder is one of the two things that --mlflow takes
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # in place of seven, which take minutes
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
@@ -27,21 +29,16 @@ from mlflow import MlflowClient  # noqa: E402  (reads these when it is imported)
 from mlflow.entities import Metric, Param  # noqa: E402
 
 
-class NotLoggedError(Exception):
-    """Why a record was not logged, as part of a sentence."""
-
-
 def write(uri: str, record: Record) -> str:
-    """Log a record and its parts, and return the run's identifier. Raises NotLoggedError."""
-    try:
-        client = MlflowClient(tracking_uri=uri)
-        name = os.environ.get(EXPERIMENT_VARIABLE) or EXPERIMENT
-        known = client.get_experiment_by_name(name)
-        experiment = known.experiment_id if known else client.create_experiment(name)
-        return _write(client, experiment, record, None)
-    except Exception as error:  # MLflow, requests and urllib3 raise classes of their own, whatever the server does
-        reason = without_password(" ".join(str(error).split()))[:200].rstrip(".")
-        raise NotLoggedError(reason or type(error).__name__) from error
+    """Log a record and its parts, and return the run's identifier.
+
+    Raises exceptions of many classes: those of MLflow, requests and urllib3, whatever the server does.
+    """
+    client = MlflowClient(tracking_uri=uri)
+    name = os.environ.get(EXPERIMENT_VARIABLE) or EXPERIMENT
+    known = client.get_experiment_by_name(name)
+    experiment = known.experiment_id if known else client.create_experiment(name)
+    return _write(client, experiment, record, None)
 
 
 def _write(client: MlflowClient, experiment: str, record: Record, parent: str | None) -> str:
@@ -49,7 +46,8 @@ def _write(client: MlflowClient, experiment: str, record: Record, parent: str | 
     run: str = client.create_run(experiment, run_name=record.name, tags=tags).info.run_id
     try:
         parameters = [Param(key, str(value)[:LONGEST_VALUE]) for key, value in record.parameters.items()]
-        figures = [Metric(key, float(value), 0, 0) for key, value in record.figures.items()]
+        now = time.time_ns() // 10**6
+        figures = [Metric(key, float(value), now, 0) for key, value in record.figures.items()]
         for start in range(0, len(parameters), MOST_PARAMETERS):
             client.log_batch(run, params=parameters[start : start + MOST_PARAMETERS])
         client.log_batch(run, metrics=figures)
@@ -60,14 +58,10 @@ def _write(client: MlflowClient, experiment: str, record: Record, parent: str | 
                 client.log_artifact(run, str(path))
         for part in record.parts:
             _write(client, experiment, part, run)
-    except BaseException:
-        with contextlib.suppress(Exception):
-            client.set_terminated(run, "FAILED")
+    except BaseException as error:
+        if not any(isinstance(each, OSError) for each in causes(error)):  # else nobody would hear of it
+            with contextlib.suppress(Exception):
+                client.set_terminated(run, "FAILED")
         raise
     client.set_terminated(run)
     return run
-
-
-def without_password(text: str) -> str:
-    """A text without what stands before the host of an address."""
-    return re.sub(r"://[^/@\s]*@", "://***@", text)

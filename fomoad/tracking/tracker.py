@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from fomoad import extras
 from fomoad.errors import UserError
 from fomoad.progress import log, warn
+from fomoad.tracking.failures import reason, without_password
 from fomoad.tracking.record import Record
 
 SCHEMES: Final = ("file", "http", "https")
@@ -21,19 +22,22 @@ class Tracker:
 
     uri: str | None
 
-    def log(self, read: Callable[[Path], Record], folder: Path) -> None:
-        """Log what was read from a folder. The files there are whole: where nothing can be logged, this only warns."""
+    def log(self, read: Callable[[Path], Record], *folders: Path) -> None:
+        """Log what was read from each folder. The files there are whole: the first that cannot be logged, for whatever
+        reason, is warned of and ends it."""
         if self.uri is None:
             return
-        from fomoad.tracking import on_mlflow
+        shown = without_password(self.uri)
+        for number, folder in enumerate(folders):
+            try:
+                from fomoad.tracking import on_mlflow
 
-        shown = on_mlflow.without_password(self.uri)
-        try:
-            run = on_mlflow.write(self.uri, read(folder))
-        except on_mlflow.NotLoggedError as error:
-            warn(f"{folder} is written, but was not logged to {shown}: {error}.")
-            return
-        log(f"Logged {folder} to {shown} as run {run}")
+                run = on_mlflow.write(self.uri, read(folder))
+            except Exception as error:
+                left = ", ".join(map(str, folders[number:]))
+                warn(f"{left}: all files are written, but were not logged to {shown}: {reason(error)}.")
+                return
+            log(f"Logged {folder} to {shown} as run {run}")
 
 
 def declare(parser: argparse.ArgumentParser) -> None:

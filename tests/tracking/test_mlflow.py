@@ -1,6 +1,11 @@
 """What is logged to a folder of MLflow, read there as the plain files that it is; and a server that does not answer."""
 
+import http.server
 import json
+import shutil
+import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +15,7 @@ pytest.importorskip("mlflow", reason="the extra is not installed: pip install fo
 
 from fomoad import cli
 from fomoad.data.samples import generate
+from fomoad.progress import console
 from fomoad.search import page
 from fomoad.tracking import on_mlflow
 from fomoad.tracking.records import of_search, of_training
@@ -66,8 +72,27 @@ def test_a_training_and_a_test_log_settings_figures_and_files(data: Path, model:
     assert (found["report"] / "artifacts" / "report.html").read_bytes() == (report / "report.html").read_bytes()
 
 
-def test_a_search_is_a_run_with_its_candidates_below(tmp_path: Path) -> None:
+def test_train_logs_what_it_has_written(
+    data: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The training itself is left out: its files are those of `model`."""
     out, store = tmp_path / "out", tmp_path / "runs"
+    monkeypatch.setattr("fomoad.training.train.train", lambda *_, **__: shutil.copytree(model, out))
+    started = time.time_ns() // 10**6
+    command = ["train", "--data-directory", str(data), "--out-directory", str(out), "--mlflow", str(store)]
+    assert cli.main(command) == 0
+    [run] = runs(store).values()
+    assert {path.name for path in (run / "artifacts").iterdir()} == {
+        path.name for path in out.iterdir() if path.is_file()
+    }
+    milliseconds = int((run / "metrics" / "training_images").read_text().split()[0])
+    assert started <= milliseconds <= time.time_ns() // 10**6
+
+
+@pytest.fixture
+def searched(tmp_path: Path) -> Path:
+    """What a search leaves: two candidates, and one that failed."""
+    out = tmp_path / "out"
     (out / "best").mkdir(parents=True)
     (out / "best" / "model.tflite").write_bytes(b"a model")
     (out / page.REPORT_FILE).write_text("a page")
@@ -79,7 +104,12 @@ def test_a_search_is_a_run_with_its_candidates_below(tmp_path: Path) -> None:
         metric="auroc", labelled=True, budget={}, axes={}, entries=entries, front=[1], best=1, test={"auroc": 0.7}
     )
     (out / page.RESULTS_FILE).write_text(results.model_dump_json())
-    Tracker(store.as_uri()).log(of_search, out)
+    return out
+
+
+def test_a_search_is_a_run_with_its_candidates_below(searched: Path, tmp_path: Path) -> None:
+    store = tmp_path / "runs"
+    Tracker(store.as_uri()).log(of_search, searched)
     found = runs(store)
     assert set(found) == {"out", "candidate 1", "candidate 2"}
     assert (found["out"] / "params" / "side").read_text() == "32"
@@ -90,15 +120,94 @@ def test_a_search_is_a_run_with_its_candidates_below(tmp_path: Path) -> None:
     assert parent == found["out"].name
 
 
+class Server(http.server.ThreadingHTTPServer):
+    """Answers as a tracking server whose runs keep their files in a folder, `most` times; then it hangs up."""
+
+    def __init__(self, folder: Path, most: int) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.folder, self.most, self.asked = folder, most, list[str]()
+        self.address = f"http://me:secret@127.0.0.1:{self.server_port}"
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    """Answers a request."""
+
+    server: Server
+
+    def do_GET(self) -> None:
+        info = {"run_id": "1", "experiment_id": "1", "status": "RUNNING", "artifact_uri": self.server.folder.as_uri()}
+        body = {"experiment": {"experiment_id": "1", "name": "fomoad"}, "run": {"info": info}, "run_info": info}
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.asked.append(self.path.split("?")[0].rsplit("/mlflow/", 1)[-1])
+        if len(self.server.asked) > self.server.most:
+            self.close_connection = True
+            return
+        content = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_POST = do_GET  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("most", [100, 8])
+def test_a_server_that_goes_away_is_warned_of_once(
+    most: int, searched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It hangs up within a candidate. Nothing more is sent then; and what MLflow itself says shows no password."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    server = Server(tmp_path / "artifacts", most)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with console():
+        Tracker(server.address).log(of_search, searched)
+    server.shutdown()
+    server.server_close()
+    said = capfd.readouterr()
+    assert "secret" not in said.out + said.err
+    shown = f"http://***@127.0.0.1:{server.server_port}"
+    if most == 100:
+        assert server.asked.count("runs/create") == 3
+        assert f"Logged {searched} to {shown} as run 1" in said.out
+        assert (tmp_path / "artifacts" / "best" / "model.tflite").read_bytes() == b"a model"
+    else:
+        assert len(server.asked) == most + 1
+        warning = f"{searched}: all files are written, but were not logged to {shown}: "
+        assert said.out.count(f"Warning: {warning}") == 1
+
+
 def test_a_server_that_does_not_answer_loses_nothing(
     data: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    """Of two reports the first is tried alone, and one warning names both."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    assert cli.main(of_test(data, model, tmp_path / "report", "http://me:secret@127.0.0.1:9")) == 0
-    assert (tmp_path / "report" / "results.json").is_file()
+    report = tmp_path / "report"
+    other = shutil.copyfile(model / "model.tflite", tmp_path / "other.tflite")
+    command = of_test(data, model, report, "http://me:secret@127.0.0.1:9")
+    assert cli.main([*command, "--model", str(other), "--threshold=0.5"]) == 0
+    folders = [report / "model.tflite", report / "other.tflite"]
+    assert all((folder / "results.json").is_file() for folder in folders)
     said = capfd.readouterr()
-    assert f"Warning: {tmp_path / 'report'} is written, but was not logged to http://***@127.0.0.1:9" in said.out
+    names = ", ".join(map(str, folders))
+    reason = "http://***@127.0.0.1:9: Connection refused."
+    assert said.out.count(f"Warning: {names}: all files are written, but were not logged to {reason}") == 1
     assert "secret" not in said.out + said.err
+
+
+def test_a_record_that_cannot_be_read_or_a_broken_client_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Tracker(tmp_path.as_uri()).log(of_search, tmp_path / "nothing")
+    assert "were not logged" in caplog.text
+    assert "No such file or directory" in caplog.text
+    caplog.clear()
+    monkeypatch.setitem(sys.modules, "fomoad.tracking.on_mlflow", None)
+    monkeypatch.delattr("fomoad.tracking.on_mlflow")
+    Tracker(tmp_path.as_uri()).log(of_search, tmp_path)
+    assert "fomoad.tracking.on_mlflow" in caplog.text
 
 
 @pytest.mark.parametrize("uri", ["ftp://host/runs", "http://", "sqlite:///runs.db"])
