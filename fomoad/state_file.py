@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fomoad.errors import UserError
+from fomoad.verify.npz import read_arrays
 
 FILE: Final = "training_state.npz"
 VERSION: Final = 1
@@ -34,15 +34,9 @@ def read(path: Path) -> dict[str, NDArray[Any]]:
     if not path.is_file():
         raise UserError(f"There is no {path}: train without --no-state, and keep that file beside the models.")
     try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(member.file_size for member in archive.infolist()) > MOST_BYTES:
-                raise ValueError("it unpacks to more than a state can be")
-        with np.load(path, allow_pickle=False) as loaded:
-            arrays = {name: loaded[name] for name in loaded.files}
-        if any(array.dtype.kind not in KINDS for array in arrays.values()):
-            raise ValueError("it holds arrays of another kind")
+        arrays = read_arrays(path, MOST_BYTES, KINDS)
         version = int(arrays.pop("version"))
-    except Exception as error:  # a damaged archive raises anything from zlib.error to KeyError
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged, or no state of a training ({error}): train again.") from error
     if version > VERSION:
         raise UserError(f"{path} was written by a newer version of fomoad: update fomoad, or train again.")

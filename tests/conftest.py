@@ -30,21 +30,16 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A weights file for mobilenet-v2-0.35: random, with statistics that keep its features alive."""
-    import keras
     import numpy as np
 
-    from fomoad.backbones.architectures import ARCHITECTURES
+    from tests.support.backbones import fresh_arrays
 
-    keras.utils.set_random_seed(0)  # the kernels are drawn by Keras
-    random = np.random.default_rng(0)
-    arrays = {}
-    for layer in ARCHITECTURES["mobilenet-v2-0.35"].build((96, 96, 3)).layers:
-        for variable in layer.weights:
-            arrays[variable.path] = np.asarray(variable)
-            if variable.path.endswith("beta"):
-                arrays[variable.path] = random.uniform(0, 1, variable.shape).astype(np.float32)
-            elif variable.path.endswith("moving_variance"):
-                arrays[variable.path] = random.uniform(0.1, 0.3, variable.shape).astype(np.float32)
+    arrays, random = fresh_arrays(), np.random.default_rng(0)
+    for name, values in arrays.items():
+        if name.endswith("beta"):
+            values[:] = random.uniform(0, 1, values.shape)
+        elif name.endswith("moving_variance"):
+            values[:] = random.uniform(0.1, 0.3, values.shape)
     path = tmp_path_factory.mktemp("weights") / "random.npz"
     np.savez(path, **arrays)
     return path

@@ -8,13 +8,12 @@ import tensorflow as tf
 from scipy import ndimage
 
 from fomoad.backbones import graph, load
-from fomoad.backbones.architectures import ARCHITECTURES
 from fomoad.backbones.graph import Network
-from fomoad.backbones.load import cut
 from fomoad.backbones.positions import positions
 from fomoad.backbones.weights import find_weights
 from fomoad.features.pooling import STOCK_POOLING, Features, Pooling
 from fomoad.geometry import Axis, CellGeometry, evenly
+from tests.support import backbones
 from tests.support.kernels import chain, convolution
 
 GRID, COARSE = "block_6_expand_relu", "block_6_depthwise_relu"
@@ -65,8 +64,7 @@ def test_a_trained_network_s_cells_lie_where_their_gradients_do(layer: str) -> N
 @pytest.mark.parametrize("pooling", [STOCK_POOLING, Pooling(1), Pooling(2)])
 def test_a_feature_has_a_position(side: int, pooling: Pooling) -> None:
     """As many as there are; a joined layer of coarser cells moves them by less than its own shift."""
-    architecture = ARCHITECTURES["mobilenet-v2-0.35"]
-    network = cut(architecture.build((side, side, 3)), architecture, (side, side, 3), "-1..1", (GRID, COARSE))
+    network = backbones.network((GRID, COARSE), (side, side, 3))
     features = Features(network, GRID, pooling)
     cells = features.cells()
     assert cells.shape == tuple(features.graph(tf.zeros((1, side, side, 3))).shape)[1:3]

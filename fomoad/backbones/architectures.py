@@ -1,26 +1,26 @@
-"""Which backbones there are, and which of their layers features are taken from. Nothing here loads Keras."""
+"""Which backbones there are, and which of their layers features are taken from. Nothing here loads TensorFlow."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from fomoad.backbones.plain_keras import plain_keras
-
-Build = Callable[[tuple[int, int, int]], Any]
+from fomoad.backbones.layers import Layer
+from fomoad.backbones.mobilenet_v2 import mobilenet_v2
+from fomoad.backbones.resnet50 import resnet50
 
 
 @dataclass(frozen=True)
 class Architecture:
     """A Keras Applications model as fomoad uses it.
 
-    `grid_layer` is the output at 1/8 of the input's side whose grid others are resized to. The first n of `layers` are
-    those that features are joined from: at 1/8, then one of finer details, then at 1/16. MobileNetV2's of finer details
-    is a 3x3 depthwise convolution of the layer at 1/4, of a stride of 2, which lies on the way. `expects` is the
-    scaling of pixels that the ImageNet weights were trained with. `file` is the name of Keras' weights file, with
-    `{resolution}` where there is one for each, and `folder` the folder that Keras downloads it from.
+    `plan` are its layers without its top, in Keras' order. `grid_layer` is the output at 1/8 of the input's side whose
+    grid others are resized to. The first n of `layers` are those that features are joined from: at 1/8, then one of
+    finer details, then at 1/16. MobileNetV2's of finer details is a 3x3 depthwise convolution of the layer at 1/4, of a
+    stride of 2, which lies on the way. `expects` is the scaling of pixels that the ImageNet weights were trained with.
+    `file` is the name of Keras' weights file, with `{resolution}` where there is one for each, and `folder` the folder
+    that it is downloaded from.
     """
 
-    build: Build
+    plan: tuple[Layer, ...]
     grid_layer: str
     layers: tuple[str, str, str]
     expects: str
@@ -33,35 +33,15 @@ class Architecture:
         return self.file.format(resolution=resolution)
 
 
-def _mobilenet_v2(alpha: float) -> Architecture:
-    def build(shape: tuple[int, int, int]) -> Any:
-        with plain_keras() as keras:
-            return keras.applications.MobileNetV2(shape, alpha=alpha, include_top=False, weights=None)
-
+def _mobilenet_v2(width: float) -> Architecture:
     return Architecture(
-        build=build,
+        plan=mobilenet_v2(width),
         grid_layer="block_6_expand_relu",
         layers=("block_6_expand_relu", "block_3_depthwise_relu", "block_10_expand_relu"),
         expects="-1..1",
-        file=f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_{{resolution}}_no_top.h5",
+        file=f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{width}_{{resolution}}_no_top.h5",
         folder="mobilenet_v2",
         resolutions=(96, 128, 160, 192, 224),
-    )
-
-
-def _resnet50() -> Architecture:
-    def build(shape: tuple[int, int, int]) -> Any:
-        with plain_keras() as keras:
-            return keras.applications.ResNet50(include_top=False, weights=None, input_shape=shape)
-
-    return Architecture(
-        build=build,
-        grid_layer="conv3_block4_out",
-        layers=("conv3_block4_out", "conv2_block3_out", "conv4_block6_out"),
-        expects="bgr-subtract-imagenet-mean",
-        file="resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        folder="resnet",
-        resolutions=(224,),
     )
 
 
@@ -70,5 +50,13 @@ ARCHITECTURES: Final[dict[str, Architecture]] = {
     "mobilenet-v2-0.5": _mobilenet_v2(0.5),
     "mobilenet-v2-0.75": _mobilenet_v2(0.75),
     "mobilenet-v2-1.0": _mobilenet_v2(1.0),
-    "resnet50": _resnet50(),
+    "resnet50": Architecture(
+        plan=resnet50(),
+        grid_layer="conv3_block4_out",
+        layers=("conv3_block4_out", "conv2_block3_out", "conv4_block6_out"),
+        expects="bgr-subtract-imagenet-mean",
+        file="resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        folder="resnet",
+        resolutions=(224,),
+    ),
 }

@@ -1,6 +1,6 @@
 """A convolutional network as plain arrays: batch normalisation folded in, ready to run in float or as int8 would.
 
-Keras models are read once, layer by layer, into a list of nodes. Two things are gained. The graph that is
+The layers of a backbone become a list of nodes (`fomoad.backbones.fold`). Two things are gained. The graph that is
 exported holds nothing but convolutions, additions and activations, which is what a microcontroller runs; and the
 same nodes can be run with every tensor rounded as an int8 kernel rounds it, so that a scorer can be fitted on
 what the int8 network really outputs.
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from fomoad.backbones.layers import needed
 from fomoad.data.scaling import Affine
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -106,16 +107,17 @@ class Network:
         return Network(tuple(needed({node.name: node for node in self.nodes}, outputs)), outputs, self.input_shape)
 
 
-def needed(nodes: Mapping[str, Node], outputs: tuple[str, ...]) -> list[Node]:
-    """The nodes that the outputs depend on, in order."""
-    for name in outputs:
-        if name not in nodes:
-            raise ValueError(f"the model has no layer {name!r} whose output could be taken")
-    names = set(outputs)
-    for name, node in reversed(list(nodes.items())):
-        if name in names:
-            names.update(node.inputs)
-    return [node for name, node in nodes.items() if name in names]
+def channels(network: Network) -> dict[str, int]:
+    """How many channels each of the network's tensors has, by its name."""
+    found = {INPUT: network.input_shape[2]}
+    for node in network.nodes:
+        if isinstance(node, Convolution):
+            found[node.name] = len(node.bias)
+        elif isinstance(node, Normalisation):
+            found[node.name] = max(found[INPUT], len(node.affine.scale))
+        else:
+            found[node.name] = found[node.inputs[0]]
+    return found
 
 
 def run(network: Network, images: tf.Tensor, ranges: Ranges | None = None, every: bool = False) -> dict[str, tf.Tensor]:

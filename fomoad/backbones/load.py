@@ -1,13 +1,15 @@
 """Feature extractors: an architecture and its weights to a network cut at named layers."""
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
+from fomoad.backbones import weights_file
 from fomoad.backbones.architectures import ARCHITECTURES, Architecture
+from fomoad.backbones.fold import Arrays, fold
 from fomoad.backbones.graph import Convolution, Network
-from fomoad.backbones.keras_reader import read_keras
+from fomoad.backbones.layers import needed
 from fomoad.backbones.weights import Weights
 from fomoad.data import scaling
 from fomoad.data.scaling import Affine
@@ -29,9 +31,9 @@ def load(
     Raises UserError where the weights file does not fit the backbone.
     """
     architecture = ARCHITECTURES[backbone]
-    model = architecture.build((*input_shape[:2], 3))
-    load_into(model, weights.path)
-    network = cut(model, architecture, input_shape, input_scaling, layers)
+    wanted = {layer.name for layer in needed({layer.name: layer for layer in architecture.plan}, layers)}
+    arrays = weights_file.read(weights.path, backbone, architecture.plan, wanted)
+    network = folded(architecture, arrays, input_shape, input_scaling, layers)
     check_values(network, weights.path)
     return network
 
@@ -48,43 +50,17 @@ def check_values(network: Network, path: Path) -> None:
                 )
 
 
-def cut(
-    model: Any,
+def folded(
     architecture: Architecture,
+    arrays: Arrays,
     input_shape: tuple[int, int, int],
     input_scaling: str,
     layers: tuple[str, ...],
 ) -> Network:
-    """Fold a Keras model of an architecture into a network that ends at `layers`."""
-    channels = input_shape[2]
-    source = scaling.affine(input_scaling, channels)
-    return read_keras(model, layers, _between(source, scaling.affine(architecture.expects, 3)), channels)
-
-
-def load_into(model: Any, path: Path) -> None:
-    """Load a Keras .h5 file or a bundled .npz file of arrays into a Keras model.
-
-    Raises UserError for a file that cannot be read or does not fit.
-    """
-    try:
-        if path.suffix == ".npz":
-            _load_arrays(model, path)
-        else:
-            model.load_weights(path)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"The weights file {path} does not fit the backbone {model.name}: {reason}; give a .h5 file of the "
-            "same Keras Applications model without its top."
-        ) from error
-
-
-def _load_arrays(model: Any, path: Path) -> None:
-    """Set every variable that the file names; layers past the last one that it holds stay as they are."""
-    with np.load(path, allow_pickle=False) as arrays:
-        variables = {variable.path: variable for layer in model.layers for variable in layer.weights}
-        for name in arrays.files:
-            variables[name].assign(arrays[name].astype(np.float32))
+    """Fold an architecture's layers and their arrays into a network that ends at `layers`."""
+    source = scaling.affine(input_scaling, input_shape[2])
+    affine = _between(source, scaling.affine(architecture.expects, 3))
+    return fold(architecture.plan, arrays, layers, affine, input_shape)
 
 
 def _between(source: Affine, target: Affine) -> Affine:

@@ -1,16 +1,17 @@
-"""Where a backbone's weights come from. Keras is loaded for a download only."""
+"""Where a backbone's weights come from."""
 
 import hashlib
 import os
 import re
+import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Final
 
 from fomoad.backbones.architectures import ARCHITECTURES, Architecture
-from fomoad.backbones.plain_keras import plain_keras
 from fomoad.errors import UserError
-from fomoad.progress import log, warn
+from fomoad.progress import log, step, warn
 
 BUNDLED_FOLDER: Final = Path(__file__).parents[1] / "weights"
 KERAS_DOWNLOADS: Final = "https://storage.googleapis.com/tensorflow/keras-applications"
@@ -18,6 +19,10 @@ PIN: Final = "@sha256:"
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
 KERAS_MD5: Final = {"resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5": "4d473c1dd8becc155b73f8504c6f6626"}
 """Digests of downloads as Keras itself has them (keras/src/applications/resnet.py); it has none for MobileNetV2."""
+SECONDS: Final = 60
+"""How long a download may stand still."""
+MOST_BYTES: Final = 2**29
+"""The largest download takes a fifth of this."""
 BUNDLED: Final = {"mobilenet-v2-0.35": "mobilenet_v2_0.35.npz"}
 BY_DEVICE: Final = {"low-power": "mobilenet-v2-0.35", "high-power": "mobilenet-v2-1.0"}
 """The backbone that suits a device: the wider finds far more, and takes eight times the flash (docs/quality.md)."""
@@ -129,12 +134,33 @@ def _bundled(backbone: str) -> Weights:
 
 
 def _download(architecture: Architecture, name: str) -> Path:
-    url = f"{KERAS_DOWNLOADS}/{architecture.folder}/{name}"
+    """Download a weights file to where Keras keeps it: it appears there whole, or not at all."""
+    path = keras_home() / "models" / name
+    beside = path.with_name(f".{name}.{os.getpid()}")
     try:
-        with plain_keras() as keras:
-            return Path(keras.utils.get_file(name, url, cache_subdir="models", file_hash=KERAS_MD5.get(name)))
-    except Exception as error:  # Keras passes on whatever the network and the disk raise
+        with step(f"Downloading {name}"):
+            content = _fetch(f"{KERAS_DOWNLOADS}/{architecture.folder}/{name}", KERAS_MD5.get(name))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                beside.write_bytes(content)
+                beside.replace(path)
+            finally:
+                beside.unlink(missing_ok=True)
+    except (OSError, HTTPException) as error:
         raise UserError(
-            f"The ImageNet weights {name} are not in Keras' cache and could not be downloaded: give the container a "
-            "network, put the file into KERAS_HOME/models, or use --weights bundled."
+            f"The ImageNet weights {name} are not in Keras' cache and could not be downloaded ({error}): give the "
+            "container a network, put the file into KERAS_HOME/models, or use --weights bundled."
         ) from error
+    return path
+
+
+def _fetch(url: str, md5: str | None) -> bytes:
+    """Read a file from the network. Raises OSError where it is not to be had, cut off, or another than the digest's."""
+    with urllib.request.urlopen(url, timeout=SECONDS) as response:
+        content: bytes = response.read(MOST_BYTES)
+        length = response.headers.get("Content-Length")
+    if length is not None and int(length) != len(content):
+        raise OSError(f"{len(content)} of {length} bytes came")
+    if md5 is not None and hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
+        raise OSError("its digest is not the one that Keras has")
+    return content

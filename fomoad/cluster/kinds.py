@@ -19,7 +19,6 @@ PACKAGES: Final = (
     "ai-edge-litert",
     "tensorflow-cpu",
     "tensorflow",
-    "keras",
     "onnx",
     "tf2onnx",
 )

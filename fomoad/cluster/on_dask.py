@@ -32,7 +32,7 @@ SECONDS_BETWEEN_LOOKS: Final = 1.0
 THREADS: Final = 1
 """Threads of a task: one number everywhere, whatever machine it is on. Machines are filled by more workers."""
 _ONE_AT_A_TIME: Final = threading.Lock()
-"""TensorFlow's converters and Keras' settings belong to a process: tasks of a worker with threads wait for it."""
+"""TensorFlow's converters belong to a process: tasks of a worker with threads wait for it."""
 
 
 @dataclass(frozen=True)

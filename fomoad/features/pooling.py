@@ -69,11 +69,8 @@ class Features:
 
     def channels(self) -> tuple[int, ...]:
         """How many features are of the first of the network's outputs, of the first two, and so on."""
-        traced = tf.function(lambda image: graph.run(self.network, image)).get_concrete_function(
-            tf.TensorSpec((1, *self.network.input_shape), tf.float32)
-        )
-        widths = [traced.structured_outputs[name].shape[-1] for name in self.network.outputs]
-        return tuple(np.cumsum(widths).tolist())
+        widths = graph.channels(self.network)
+        return tuple(np.cumsum([widths[name] for name in self.network.outputs]).tolist())
 
     def codes(self, images: tf.Tensor, ranges: Ranges) -> tuple[tf.Tensor, Units]:
         """The same features in the codes of the int8 network's outputs, resized and pooled in float32.

@@ -7,20 +7,18 @@ import numpy as np
 import pytest
 
 from fomoad.backbones import graph
-from fomoad.backbones.architectures import ARCHITECTURES
 from fomoad.backbones.graph import Network
-from fomoad.backbones.load import cut
 from fomoad.features.extractor import extractor
 from fomoad.features.pooling import STOCK_POOLING, Features, Pooling
+from tests.support import backbones
 
-ARCHITECTURE = ARCHITECTURES["mobilenet-v2-0.35"]
 LAYERS = ("block_3_expand_relu", "block_6_expand_relu", "block_6_depthwise_relu")
 
 
 @cache
 def network_of(shape: tuple[int, int, int]) -> Network:
     """A network of random weights that gives layers at 1/4, 1/8 and 1/16."""
-    return cut(ARCHITECTURE.build((*shape[:2], 3)), ARCHITECTURE, shape, "-1..1", LAYERS)
+    return backbones.network(LAYERS, shape)
 
 
 def pooled(grid: np.ndarray, pooling: Pooling) -> np.ndarray:

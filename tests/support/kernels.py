@@ -5,11 +5,10 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from fomoad.backbones import load
-from fomoad.backbones.architectures import ARCHITECTURES
 from fomoad.backbones.graph import Convolution, Network
 from fomoad.data import scaling
 from fomoad.data.scaling import DEFAULT_SCALING
+from tests.support.backbones import fresh_arrays, network
 
 LAYER = "block_3_expand_relu"
 SMALL = (32, 32, 3)
@@ -17,13 +16,11 @@ SMALL = (32, 32, 3)
 
 def mobilenet(shape: tuple[int, int, int] = SMALL, input_scaling: str = DEFAULT_SCALING) -> Network:
     """Random weights, and biases like those of a trained network: not zero."""
-    architecture = ARCHITECTURES["mobilenet-v2-0.35"]
-    model = architecture.build((*shape[:2], 3))
-    random = np.random.default_rng(5)
-    for variable in model.weights:
-        if variable.name in ("beta", "moving_mean"):
-            variable.assign(random.normal(0.3, 0.3, variable.shape))
-    return load.cut(model, architecture, shape, input_scaling, (LAYER,))
+    arrays, random = fresh_arrays(), np.random.default_rng(5)
+    for name, values in arrays.items():
+        if name.endswith(("beta", "moving_mean")):
+            values[:] = random.normal(0.3, 0.3, values.shape)
+    return network((LAYER,), shape, input_scaling, arrays)
 
 
 def blocky_images(count: int, shape: tuple[int, int, int] = SMALL, input_scaling: str = DEFAULT_SCALING) -> Any:

@@ -26,7 +26,7 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
 
     images = make_images(work / "images.npy", arguments.images, SIDE, seed=1, workers=arguments.workers)
-    lesson = training.make_lesson(teacher_arrays(arguments.teacher, SIDE), images, work)
+    lesson = training.make_lesson(teacher_arrays(arguments.teacher), images, work)
     blocks = work / "blocks.npz"
     if not blocks.exists():
         untrained = training.calibrate(random_arrays(seed=0), images[:256])

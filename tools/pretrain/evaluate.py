@@ -131,7 +131,7 @@ def main() -> None:
     arguments = parser.parse_args()
     cases = {f"procedural {seed}": procedural_case(seed) for seed in range(SURFACES)}
     cases |= {folder.name: directory_case(folder) for folder in arguments.data}
-    rows = {path.name: teacher_arrays(path, 96) if path.suffix == ".h5" else read(path) for path in arguments.weights}
+    rows = {path.name: teacher_arrays(path) if path.suffix == ".h5" else read(path) for path in arguments.weights}
     drawn = np.random.default_rng(0)
     rows["untrained"] = calibrate(random_arrays(0), np.stack([image(drawn, 96) for _ in range(128)]))
     log("| weights | case | GMM | PatchCore |\n| --- | --- | --- | --- |")

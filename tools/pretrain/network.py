@@ -12,6 +12,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from fomoad.backbones.architectures import ARCHITECTURES
+from fomoad.backbones.weights_file import read
+
+BACKBONE = "mobilenet-v2-0.35"
 Arrays = dict[str, NDArray[np.float32]]
 Params = Mapping[str, tf.Tensor | tf.Variable]
 Norm = Callable[[Params, tf.Tensor, str], tf.Tensor]
@@ -80,14 +84,10 @@ def random_arrays(seed: int) -> Arrays:
     return arrays
 
 
-def teacher_arrays(weights: Path, side: int) -> Arrays:
+def teacher_arrays(weights: Path) -> Arrays:
     """The ImageNet weights of Keras' own MobileNetV2 0.35, read from an explicit `no_top` file."""
-    from tensorflow import keras
-
-    model = keras.applications.MobileNetV2((side, side, 3), alpha=0.35, include_top=False, weights=None)
-    model.load_weights(str(weights))
-    wanted = random_arrays(0)
-    return {v.path: np.asarray(v, np.float32) for v in model.variables if v.path in wanted}
+    wanted = {name.partition("/")[0] for name in random_arrays(0)}
+    return read(weights, BACKBONE, ARCHITECTURES[BACKBONE].plan, wanted)
 
 
 def stored_norm(params: Params, x: tf.Tensor, name: str) -> tf.Tensor:
