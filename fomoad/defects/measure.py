@@ -65,16 +65,10 @@ def visibility(before: NDArray[np.float32], after: NDArray[np.float32], mask: ND
     if not mask.any():
         return 0.0
     masking = np.sqrt(1 + float(before.var(axis=(0, 1)).mean()) / MASKING**2)
-    change = np.zeros(mask.shape, np.float32)
-    for channel in range(before.shape[2]):
-        (mean, deviation), (new_mean, new_deviation) = (
-            _neighbourhoods(image[..., channel]) for image in (before, after)
-        )
-        change = np.maximum(change, np.hypot(new_mean - mean, new_deviation - deviation))
+    both = np.stack([before, after])
+    mean, square = ndimage.gaussian_filter(
+        np.stack([both, both * both]), (0, 0, NEIGHBOURHOOD, NEIGHBOURHOOD, 0), mode="nearest"
+    )
+    deviation = np.sqrt(np.maximum(square - mean * mean, 0))
+    change = np.hypot(mean[1] - mean[0], deviation[1] - deviation[0]).max(axis=2)
     return float(change[mask].mean() / masking)
-
-
-def _neighbourhoods(image: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    mean = ndimage.gaussian_filter(image, NEIGHBOURHOOD, mode="nearest")
-    square = ndimage.gaussian_filter(image * image, NEIGHBOURHOOD, mode="nearest")
-    return mean, np.sqrt(np.maximum(square - mean * mean, 0))

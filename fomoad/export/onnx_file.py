@@ -1,6 +1,7 @@
 """ONNX files."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterable, Iterator, MutableSet
 from typing import Any
@@ -12,11 +13,12 @@ from fomoad.export.trace import INPUT_NAME, OUTPUT_NAME, Exported
 FILE = "model.onnx"
 OPSET = 17
 """Known to every ONNX Runtime since 1.12 (2022)."""
+_CATCH_ERRORS = "TF2ONNX_CATCH_ERRORS"
 
 
 def convert(exported: Exported) -> bytes:
     """Convert to an ONNX model that takes and gives the same arrays as the TFLite one."""
-    with _ordered_sets():
+    with _ordered_sets(), _in_place():
         model, _ = converter.from_function(exported.function, exported.function.input_signature, opset=OPSET)
     _order(model.graph)
     return bytes(model.SerializeToString(deterministic=True))
@@ -71,6 +73,22 @@ def _ordered_sets() -> Iterator[None]:
     finally:
         for module in modules:
             del vars(module)["set"]
+
+
+@contextlib.contextmanager
+def _in_place() -> Iterator[None]:
+    """Let the converter's optimiser change its graph, instead of a new copy in each of its steps.
+
+    The copies are for steps that fail and are left out then; here such a step fails the conversion.
+    """
+    before = os.environ.get(_CATCH_ERRORS)
+    os.environ[_CATCH_ERRORS] = "FALSE"
+    try:
+        yield
+    finally:
+        del os.environ[_CATCH_ERRORS]
+        if before is not None:
+            os.environ[_CATCH_ERRORS] = before
 
 
 def _order(graph: Any) -> None:

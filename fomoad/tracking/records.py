@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fomoad.evaluation.evaluate import REPORT_FILE, RESULTS_FILE
-from fomoad.evaluation.results import Results
 from fomoad.export.output_directory import METADATA_FILE
 from fomoad.metadata import AnomalyMetadata, ModelFile
-from fomoad.search import page
 from fomoad.tracking.record import Record
+
+if TYPE_CHECKING:
+    from fomoad.search.page import Entry
 
 
 def of_training(folder: Path) -> Record:
@@ -26,6 +27,9 @@ def of_training(folder: Path) -> Record:
 
 def of_test(folder: Path) -> Record:
     """A test's figures, and the settings of the model where they are known."""
+    from fomoad.evaluation.evaluate import REPORT_FILE, RESULTS_FILE  # here: a training need not wait for it
+    from fomoad.evaluation.results import Results
+
     results = Results.model_validate_json((folder / RESULTS_FILE).read_bytes())
     names = ("auroc", "average_precision", "f1", "precision", "recall", "false_positive_rate", "threshold")
     figures: dict[str, float | None] = {name: getattr(results, name) for name in names}
@@ -38,6 +42,8 @@ def of_test(folder: Path) -> Record:
 
 def of_search(folder: Path) -> Record:
     """A search's best, with its files, and every candidate that was judged as a part."""
+    from fomoad.search import page
+
     results = page.Results.model_validate_json((folder / page.RESULTS_FILE).read_bytes())
     parts = [_of_candidate(entry, results.metric) for entry in results.entries if entry.values]
     [best] = [part for part in parts if part.name == f"candidate {results.best}"]
@@ -47,7 +53,7 @@ def of_search(folder: Path) -> Record:
     return Record(folder.absolute().name, best.parameters, figures, files, tuple(parts))
 
 
-def _of_candidate(entry: page.Entry, metric: str) -> Record:
+def _of_candidate(entry: "Entry", metric: str) -> Record:
     assert entry.values is not None
     names: Sequence[str] = (f"selection_{metric}", "flash_bytes", "ram_bytes", "milliseconds")
     return Record(f"candidate {entry.number}", entry.parameters, dict(zip(names, entry.values, strict=True)))

@@ -75,7 +75,8 @@ class GmmFitter:
     def scorer(self, source: Source, sample_ids: Sequence[str]) -> GmmScorer:
         """Fit one mixture to the features of all images."""
         sample = sampling.draw(source, sample_ids, self.seed, self.counted)
-        return self._fit_without(sample, self._most(sample), None)
+        with threadpool_limits(1):
+            return self._fit_without(sample, self._most(sample), None)
 
     def refit(self, source: Source, sample_ids: Sequence[str], start: GmmFit) -> GmmFit:
         """Fit to int8 features: each mixture starts from its match in `start`."""
@@ -139,13 +140,13 @@ def refit_mixture(cells: Array, standardise: Standardisation, start: GmmScorer) 
 
 def _maximise(mixture: "GaussianMixture", cells: Array, standardise: Standardisation) -> GmmScorer:
     """Run expectation-maximisation with spherical components."""
+    from sklearn import config_context
+
     if len(cells) == 1:
         cells = np.repeat(cells, 2, axis=0)  # scikit-learn asks for two
     floor = REGULARISATION * max(float(cells.var(axis=0).mean()), 1e-12)
     mixture.set_params(covariance_type="spherical", reg_covar=floor)
-    # Expectation-maximisation is thousands of small products: threads wait for one another longer than they work,
-    # up to fifteen times longer where another process uses the cores.
-    with threadpool_limits(1):
+    with config_context(assume_finite=True, skip_parameter_validation=True):  # a third of its time, in small fits
         mixture.fit(cells)
     return GmmScorer(
         standardise=standardise,
@@ -164,10 +165,14 @@ def _calibrated(scorer: GmmScorer, cells: Array) -> GmmScorer:
 
 
 def _each(fit_without: Callable[[int | None], GmmScorer], sample: Sample) -> list[GmmScorer]:
-    """The mixture of all images, then those without a fold."""
+    """The mixture of all images, then those without a fold.
+
+    Expectation-maximisation is thousands of small products: threads wait for one another longer than they work, up to
+    fifteen times longer where another process uses the cores.
+    """
     with (
         step(f"Fitting a mixture to {len(sample.cells.features)} cells, and {sample.folds} to parts, for thresholds"),
-        threadpool_limits(1),  # else a fit that ends would give the others' products more threads, and other sums
+        threadpool_limits(1),
         ThreadPoolExecutor(processors()) as pool,
     ):
         return list(pool.map(fit_without, [None, *range(sample.folds)]))

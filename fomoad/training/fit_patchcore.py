@@ -76,7 +76,8 @@ class PatchCoreFitter:
         """Select a memory bank from the features of all images."""
         samples = sampling.number_samples(sample_ids)
         sample = sampling.draw(source, sample_ids, self.seed, self.counted)
-        standardise = sampling.whiten(*sample.without(None), self.scale)
+        with threadpool_limits(1):
+            standardise = sampling.whiten(*sample.without(None), self.scale)
         [scorer] = self._scorers(source, samples, [standardise], self._select(source, standardise))
         return scorer
 
@@ -148,7 +149,8 @@ class PatchCoreFitter:
 
 def _standardisations(sample: Sample, scale: Scale) -> list[Standardisation]:
     """By all images, then by those of all folds but one."""
-    return [sampling.whiten(*sample.without(fold), scale) for fold in (None, *range(sample.folds))]
+    with threadpool_limits(1):
+        return [sampling.whiten(*sample.without(fold), scale) for fold in (None, *range(sample.folds))]
 
 
 @dataclass(frozen=True)

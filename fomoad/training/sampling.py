@@ -9,7 +9,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from fomoad.errors import UserError
 from fomoad.features.store import Batch, Source
@@ -138,11 +137,11 @@ def draw(source: Source, sample_ids: Sequence[str], seed: int, counted: Counted 
 def whiten(cells: Cells, moments: list[Moments], scale: Scale) -> Standardisation:
     """The standardisation by the moments of some images, and the whitening by cells of them.
 
-    Features that are not scaled are not whitened either: distances are those of what the backbone gives.
+    Features that are not scaled are not whitened either: distances are those of what the backbone gives. The bytes are
+    the same on any number of processors where products are limited to one thread (threadpoolctl).
     """
     scaling = standardisation(functools.reduce(operator.add, moments), scale)
-    with threadpool_limits(1):  # the same bytes on machines with other numbers of processors
-        return scaling.whitened(cells.positions, cells.features, 0.0 if scale == "none" else WHITENING)
+    return scaling.whitened(cells.positions, cells.features, 0.0 if scale == "none" else WHITENING)
 
 
 def scale_again(moments: list[Moments], scale: Scale, start: Standardisation) -> Standardisation:
