@@ -29,7 +29,7 @@ VARIETIES = 12
 
 @dataclass(frozen=True)
 class Varieties:
-    """Groups of images whose colours are alike, such as one material, from the most alike on."""
+    """Groups of images whose colours are alike, such as one material, from the one that is least like others on."""
 
     groups: KMeans
     scale: NDArray[np.float64]
@@ -41,9 +41,9 @@ class Varieties:
         colours = _colours(images)
         scale = np.maximum(colours.std(axis=0), 1e-9)
         groups = KMeans(VARIETIES, n_init=10, random_state=0).fit(colours / scale)
-        spread = groups.transform(colours / scale).min(axis=1)
-        tightness = [spread[groups.labels_ == group].mean() for group in range(VARIETIES)]
-        return cls(groups, scale, np.argsort(tightness))
+        between = groups.transform(groups.cluster_centers_)
+        np.fill_diagonal(between, np.inf)
+        return cls(groups, scale, np.argsort(-between.min(axis=1)))
 
     def members(self, images: NDArray[np.float32], place: int) -> NDArray[np.bool_]:
         """Which images (N, ...) are of the group at this place in the order."""

@@ -125,19 +125,39 @@ def connected(address: str, certificates: Mapping[str, Path], allow_mixed: bool)
     `certificates` are files for TLS by Dask's names (tls_ca_file, tls_client_cert, tls_client_key); without them,
     those of Dask's own configuration are taken.
 
-    Raises UserError where nobody answers, there are no workers, or they are of different kinds.
+    Raises UserError where certificates for tls:// are missing or unusable, nobody answers, there are no workers, or
+    they are of different kinds.
     """
-    tls = {"require_encryption": True} if address.startswith("tls://") else {}
-    files = {name: str(path) for name, path in certificates.items()}
+    security = _security(address, certificates)
     try:
-        client = Client(address, timeout=SECONDS_TO_CONNECT, security=Security(**files, **tls), set_as_default=False)
+        client = Client(address, timeout=SECONDS_TO_CONNECT, security=security, set_as_default=False)
     except (OSError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error.__cause__ or error).split())[:200]
+        reason = " ".join(str(error.__cause__ or error).split())[:200] or f"not within {SECONDS_TO_CONNECT} s"
         raise UserError(
             f"No Dask scheduler answers at {address} ({reason}): start one with `dask scheduler`, or correct --cluster."
         ) from error
     with client:
         yield OnDask(client, address, _checked_kind(client, address, allow_mixed))
+
+
+def _security(address: str, certificates: Mapping[str, Path]) -> Security:
+    files = {name: str(path) for name, path in certificates.items()}
+    if not address.startswith("tls://"):
+        return Security(**files)
+    security = Security(**files, require_encryption=True)
+    try:
+        context = security.get_connection_args("client")["ssl_context"]
+    except OSError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"The certificates for {address} cannot be used ({reason}): give PEM files that this user may read."
+        ) from error
+    if context is None:
+        raise UserError(
+            f"--cluster {address} needs certificates: give --tls-ca-file, --tls-client-cert and --tls-client-key, or "
+            "name them in Dask's own configuration."
+        )
+    return security
 
 
 def _checked_kind(client: Client, address: str, allow_mixed: bool) -> Kind | None:
