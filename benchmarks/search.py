@@ -19,19 +19,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fomoad.commands import search as arguments_of_search
-from fomoad.search import command, front, worker
+from fomoad.search import command, worker
+from fomoad.search.choice import LEAST_BY_MADE, choose
+from fomoad.search.page import Entry, findings
 from fomoad.search.run import Search
 from fomoad.search.space import Candidate
 from fomoad.settings import TrainSettings
 
 DEFAULT_SIDE = 96
 TILE_GROUPS = r"tile([^_]*)_"
-Entry = dict[str, Any]
 
 
 def main() -> None:
@@ -74,7 +75,7 @@ def opened(photos: Path, given: Sequence[str]) -> Search:
     return command.build(parser.parse_args([str(photos), *given]))
 
 
-def compare_times(search: Search, entries: list[Entry], count: int, searching: float) -> None:
+def compare_times(search: Search, entries: list[dict[str, Any]], count: int, searching: float) -> None:
     """Train some settings in runs of their own, spread evenly over the search's order."""
     photos = search.conditions().photos
     some = [entries[(2 * number + 1) * len(entries) // (2 * count)]["number"] for number in range(count)]
@@ -102,23 +103,20 @@ def compare_choices(search: Search, results: dict[str, Any], flash: int, ram: in
     if not kept:
         return
     metric = results["metric"]
-    trained = [each for each in kept if each["trained"]]
-    chosen = _best(trained or kept, lambda entry: entry["values"][0])
-    by_made = _best(kept, lambda entry: entry["details"]["made"][metric])
-    best_of_all = _best(kept, lambda entry: entry["details"]["selection"][metric])
-    print(f"  made defects choose number {by_made['number']}, labelled ones number {best_of_all['number']}")
+    entries = [Entry.model_validate(each) for each in kept]
+    of = {part: findings(entries, part, metric) for part in ("made", "selection")}
+    order = results["order"]
+    by_made, chosen = (
+        choose(of["made"], order, LEAST_BY_MADE).best,
+        choose(of["selection"], order, results["least"]).best,
+    )
+    print(f"  made defects choose number {by_made}, labelled ones number {chosen}")
     candidates = search.space.candidates
     given = {"weights_resolution": candidates[0].settings.weights_resolution}
     default = Candidate(DEFAULT_SIDE, TrainSettings(**given))
-    _show("the search's choice", search, candidates[chosen["number"]], chosen["number"])
-    _show("made defects' choice", search, candidates[by_made["number"]], by_made["number"])
+    _show("the search's choice", search, candidates[chosen], chosen)
+    _show("made defects' choice", search, candidates[by_made], by_made)
     _show("the default", search, default, "default")
-
-
-def _best(entries: list[Entry], figure: Callable[[Entry], float]) -> Entry:
-    """The entry of the highest figure; ties go to the cheaper one, as in a search."""
-    number = front.best({entry["number"]: (figure(entry), *entry["values"][1:]) for entry in entries})
-    return next(entry for entry in entries if entry["number"] == number)
 
 
 def _show(what: str, search: Search, candidate: Candidate, number: int | str) -> None:

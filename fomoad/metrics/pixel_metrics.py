@@ -70,9 +70,7 @@ class PixelCounts:
         Bergmann et al. 2021, equation 2: the overlap of one threshold is the mean over all connected regions of
         the share of their pixels that is flagged.
         """
-        false_positive_rate = _share_at_or_above(self.normal)
-        overlap = np.cumsum(self.overlap[::-1]) / self.regions
-        return area_under(false_positive_rate, overlap, until=HIGHEST_FALSE_POSITIVE_RATE)
+        return _aupro(self.normal, self.overlap, self.regions)
 
 
 def count_pixels(
@@ -85,11 +83,40 @@ def count_pixels(
 
     `cells` says where on the masks the grids' cells lie, `counted` (rows, columns) which of them count.
     """
-    ranks = np.linspace(0, grids.size - 1, min(grids.size, MOST_EDGES)).astype(np.int64)
-    counts = PixelCounts(np.unique(np.sort(grids, axis=None)[ranks]), cells, counted)
+    counts = PixelCounts(_edges(grids), cells, counted)
     for grid, mask in zip(grids, masks, strict=True):
         counts.add(grid, mask)
     return counts
+
+
+def aupro_without(
+    grids: NDArray[np.float32],
+    masks: Iterable[NDArray[np.generic]],
+    cells: CellGeometry,
+    groups: NDArray[np.int64],
+    count: int,
+) -> list[float]:
+    """AUPRO of all images but those of each group; 0 where no defect is left. `groups` (N,) are below `count`."""
+    of_groups = [PixelCounts(_edges(grids), cells) for _ in range(count)]
+    for grid, mask, group in zip(grids, masks, groups, strict=True):
+        of_groups[group].add(grid, mask)
+    normal, overlap = (sum(getattr(each, name) for each in of_groups) for name in ("normal", "overlap"))
+    regions = sum(each.regions for each in of_groups)
+    return [
+        _aupro(normal - each.normal, overlap - each.overlap, regions - each.regions) if regions > each.regions else 0.0
+        for each in of_groups
+    ]
+
+
+def _edges(grids: NDArray[np.float32]) -> NDArray[np.float32]:
+    ranks = np.linspace(0, grids.size - 1, min(grids.size, MOST_EDGES)).astype(np.int64)
+    edges: NDArray[np.float32] = np.unique(np.sort(grids, axis=None)[ranks])
+    return edges
+
+
+def _aupro(normal: NDArray[np.float64], overlap: NDArray[np.float64], regions: int) -> float:
+    share = np.cumsum(overlap[::-1]) / regions
+    return area_under(_share_at_or_above(normal), share, until=HIGHEST_FALSE_POSITIVE_RATE)
 
 
 def _share_at_or_above(counts: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,10 +1,10 @@
-"""Which candidates no other one beats in everything, and which of them is the best."""
+"""Which candidates no other one beats in everything."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 TIE: Final = 0.002
-"""Detection that differs by less than this is a tie, which goes to the cheaper model."""
+"""Detection that differs by less than this is no reason to keep a dearer model."""
 
 
 def front(values: Mapping[int, Sequence[float]]) -> list[int]:
@@ -25,17 +25,6 @@ def front(values: Mapping[int, Sequence[float]]) -> list[int]:
             kept = [other for other in kept if not _beats(values[position], values[other][0], values[other][1:])]
             kept.append(position)
     return sorted(kept, key=lambda position: (*values[position][1:], position))
-
-
-def best(values: Mapping[int, Sequence[float]]) -> int:
-    """The position of the most detection; ties go to the cheaper one.
-
-    >>> best({0: (0.9, 100, 10), 1: (0.95, 200, 10), 2: (0.951, 300, 10)})
-    1
-    """
-    highest = max(found[0] for found in values.values())
-    tied = [position for position, found in values.items() if found[0] > highest - TIE]
-    return min(tied, key=lambda position: (*values[position][1:], -values[position][0], position))
 
 
 def _beats(values: Sequence[float], detection: float, costs: Sequence[float]) -> bool:

@@ -21,7 +21,9 @@ from fomoad.features.pooling import Features, Pooling, averaged
 from fomoad.features.store import FeatureSource, StoredFeatures
 from fomoad.geometry import CellGeometry
 from fomoad.metrics import image_metrics, pixel_metrics
+from fomoad.scorers.scorer import Scorer
 from fomoad.search.cache import Cache
+from fomoad.search.choice import GROUPS
 from fomoad.search.parts import Part, Parts
 from fomoad.search.space import Candidate
 from fomoad.settings import TrainSettings
@@ -34,6 +36,8 @@ Metric = Literal["auroc", "recall", "aupro"]
 
 FALSE_ALARMS: Final = 0.05
 """The rate of false alarms that recall is stated at."""
+DIGITS: Final = 6
+"""Of figures without a group, which make up most of a study."""
 MOST_LAYERS: Final = 3
 BATCH_BYTES: Final = 16 * 2**20
 SCORED_FOR_RANGE: Final = 50
@@ -102,6 +106,17 @@ class _Widest:
         return averaged(features[..., : self.channels[layers - 1]], pooling)
 
 
+@dataclass(frozen=True)
+class _Fitted:
+    """A candidate's scorer, and the features that it is fitted to: `take` makes them of those `stored` for all."""
+
+    widest: _Widest
+    features: Features
+    take: Callable[[Array], Array]
+    stored: Array
+    scorer: Scorer
+
+
 class Judge:
     """Judges candidates on the parts of one side. Features are shared through the cache."""
 
@@ -116,23 +131,14 @@ class Judge:
 
         Raises UserError where its backbone alone, or the whole model, is over the budget.
         """
-        settings = candidate.settings
-        widest, layers, pooling = self._cut_of(settings)
-        features = widest.cut(layers, pooling)
-        self._keep_bare(settings, features, widest.ranges)
-        take = functools.partial(widest.take, layers, pooling)
-        stored = self._features(settings, widest)
-        source = FeatureSource(StoredFeatures(stored), take, settings.memory_limit * 2**20)
-        scorer = fitters.fitter(settings, self._parts.images.shape).scorer(source, self._parts.sample_ids).rounded()
-        highest = 4 * float(np.max(scorer.score(take(np.asarray(stored[:SCORED_FOR_RANGE])))))
-        content = int8_content(features, scorer, widest.ranges, self._parts.images.shape, 1.0, highest)
-        measured = measure(content)
+        fitted = self._fitted(candidate.settings)
+        highest = 4 * float(np.max(fitted.scorer.score(fitted.take(fitted.stored[:SCORED_FOR_RANGE]))))
+        shape = self._parts.images.shape
+        measured = measure(int8_content(fitted.features, fitted.scorer, fitted.widest.ranges, shape, 1.0, highest))
         self._keep(measured)
-        cells = scorer.cells(features.cells())
-        figures = {
-            name: figures_of(scorer.score(take(self._part_features(settings, widest, name, part))), part, cells)
-            for name, part in {"selection": self._parts.selection, "made": self._parts.made}.items()
-        }
+        cells = fitted.scorer.cells(fitted.features.cells())
+        maps = self._maps(candidate.settings, fitted)
+        figures = {name: figures_of(maps[name], part, cells) for name, part in self._judged_on().items()}
         core = self._budget.latency[0][0] if self._budget.latency else measured.latency[0].core
         values = (
             figures["selection"].of(self._metric),
@@ -140,7 +146,35 @@ class Judge:
             float(measured.ram(self._budget.runtime) or 0),
             milliseconds(measured, core),
         )
-        return values, {name: vars(found) for name, found in figures.items()} | {"macs": measured.macs, "core": core}
+        without = {
+            name: without_each_group(maps[name], part, cells, self._metric) for name, part in self._judged_on().items()
+        }
+        details = {name: vars(found) for name, found in figures.items()}
+        return values, details | {"without": without, "macs": measured.macs, "core": core}
+
+    def maps(self, settings: TrainSettings) -> dict[str, Array]:
+        """The anomaly maps (n, rows, columns) of the selection and of the good photos and made defects."""
+        return self._maps(settings, self._fitted(settings))
+
+    def _fitted(self, settings: TrainSettings) -> _Fitted:
+        """A scorer fitted to shared features. Raises UserError where its backbone alone is over the budget."""
+        widest, layers, pooling = self._cut_of(settings)
+        features = widest.cut(layers, pooling)
+        self._keep_bare(settings, features, widest.ranges)
+        take = functools.partial(widest.take, layers, pooling)
+        stored = self._features(settings, widest)
+        source = FeatureSource(StoredFeatures(stored), take, settings.memory_limit * 2**20)
+        scorer = fitters.fitter(settings, self._parts.images.shape).scorer(source, self._parts.sample_ids).rounded()
+        return _Fitted(widest, features, take, stored, scorer)
+
+    def _maps(self, settings: TrainSettings, fitted: _Fitted) -> dict[str, Array]:
+        return {
+            name: fitted.scorer.score(fitted.take(self._part_features(settings, fitted.widest, name, part)))
+            for name, part in self._judged_on().items()
+        }
+
+    def _judged_on(self) -> dict[str, Part]:
+        return {"selection": self._parts.selection, "made": self._parts.made}
 
     def features(self, settings: TrainSettings) -> Array:
         """The features (n, rows, columns, D) of the images to fit to, as int8 kernels compute them."""
@@ -197,12 +231,30 @@ class Judge:
 
 def figures_of(maps: Array, part: Part, cells: CellGeometry) -> Figures:
     """What anomaly maps (n, rows, columns), whose cells lie at `cells`, find in a part."""
-    points = image_metrics.operating_points(maps.max(axis=(1, 2)), part.anomalous)
+    auroc, recall = _of_images(maps.max(axis=(1, 2)), part.anomalous)
     aupro = None
     if part.masks is not None and part.masks.any():
         aupro = pixel_metrics.count_pixels(np.asarray(maps), iter(part.masks), cells).aupro()
-    auroc, recall = image_metrics.auroc(points), image_metrics.recall_at(points, FALSE_ALARMS)
-    return Figures(auroc or 0.0, recall or 0.0, aupro)
+    return Figures(auroc, recall, aupro)
+
+
+def without_each_group(maps: Array, part: Part, cells: CellGeometry, metric: Metric) -> list[float]:
+    """What the same maps find in a part without each of its groups of photos, by one metric."""
+    if metric == "aupro":
+        if part.masks is None:
+            return [0.0] * GROUPS
+        found = pixel_metrics.aupro_without(np.asarray(maps), iter(part.masks), cells, part.groups, GROUPS)
+    else:
+        scores, which = maps.max(axis=(1, 2)), ("auroc", "recall").index(metric)
+        kept = (part.groups != group for group in range(GROUPS))
+        found = [_of_images(scores[rows], part.anomalous[rows])[which] for rows in kept]
+    return [round(each, DIGITS) for each in found]
+
+
+def _of_images(scores: Array, anomalous: NDArray[np.bool_]) -> tuple[float, float]:
+    """AUROC and recall at FALSE_ALARMS; 0 where they have no meaning."""
+    points = image_metrics.operating_points(scores, anomalous)
+    return image_metrics.auroc(points) or 0.0, image_metrics.recall_at(points, FALSE_ALARMS) or 0.0
 
 
 def measure(content: bytes) -> Profile:

@@ -91,7 +91,7 @@ function draw() {
     if (front.has(entry.number)) kinds.push("on-front");
     if (shown(entry, cost) > limit) kinds.push("over");
     const point = node("circle", {
-      class: kinds.join(" "), r: entry.number === results.best ? 8 : 5, tabindex: 0, "data-number": entry.number,
+      class: kinds.join(" "), r: entry.number === results.choice.best ? 8 : 5, tabindex: 0, "data-number": entry.number,
       cx: at.x(shown(entry, cost)), cy: at.y(entry.values[0]), "aria-label": describe(entry),
     });
     tip(point, entry);
@@ -116,10 +116,23 @@ function draw() {
     });
     svg.append(grip);
   }
-  const within = done.filter((entry) => shown(entry, cost) <= limit);
-  const best = within.reduce((a, b) => (a && a.values[0] >= b.values[0] ? a : b), null);
+  const best = choose(done.filter((entry) => shown(entry, cost) <= limit));
   byId("limit-text").textContent = Number.isFinite(limit) ? `at most ${digits(limit)} ${cost === 3 ? "ms" : "KB"}` : "no limit";
   byId("limit-best").textContent = best ? `best within it: number ${best.number}, ${best.values[0].toFixed(4)}` : "nothing within it";
+}
+
+// As fomoad/search/choice.py: the one that finds most, where it leads the most promising one clearly, else that one.
+function choose(entries) {
+  const rank = new Map(results.order.map((number, place) => [number, place]));
+  const known = entries.slice().sort((a, b) => rank.get(a.number) - rank.get(b.number));
+  if (!known.length) return null;
+  const figure = (entry) => entry.details.selection[results.metric] ?? 0;
+  const most = known.reduce((a, b) => (figure(b) > figure(a) ? b : a)), first = known[0];
+  const differences = most.details.without.selection.map((each, group) => each - first.details.without.selection[group]);
+  const count = differences.length, mean = differences.reduce((a, b) => a + b) / count;
+  const spread = differences.reduce((sum, each) => sum + (each - mean) ** 2, 0);
+  const needed = results.least + results.sure * Math.sqrt(((count - 1) / count) * spread);
+  return figure(most) - figure(first) > needed ? most : first;
 }
 
 function setLimit(value) {

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from scipy.stats import spearmanr
 
 from fomoad.pages.render import embeddable, render
-from fomoad.search import front
+from fomoad.search.choice import LEAST_BY_MADE, SURE, Choice, Finding, choose
 
 SCHEMA_VERSION: Final = 1
 RESULTS_FILE: Final = "results.json"
@@ -23,7 +23,9 @@ class Entry(BaseModel):
     values: tuple[float, float, float, float] | None = Field(description="None where it failed.")
     trained: bool = Field(description="Whether its files lie in trials/NUMBER, and the values are theirs.")
     failure: str | None
-    details: dict[str, Any] = Field(description="More figures; those of `made` are on made defects.")
+    details: dict[str, Any] = Field(
+        description="More figures: `made` on made defects, `without` the metric without each of some groups of photos."
+    )
 
 
 class Agreement(BaseModel):
@@ -44,34 +46,44 @@ class Results(BaseModel):
     axes: dict[str, list[Any]]
     entries: list[Entry]
     front: list[int] = Field(description="Numbers of those that no other one beats, the cheapest first.")
-    best: int
+    choice: Choice = Field(description="Which one is the best, and why.")
+    order: list[int] = Field(description="Numbers of all candidates, the most promising first.")
+    sure: float = Field(SURE, description="Standard errors that a clear lead exceeds,")
+    least: float = Field(0.0, description="and what is added to them.")
     agreement: Agreement | None = Field(None, description="None where no defect is labelled.")
     test: dict[str, float | None] = Field(description="What the best finds in the part that nothing was chosen on.")
 
 
-def agreement(entries: Sequence[Entry], metric: str) -> Agreement | None:
-    """Compare what candidates find of made defects with what they find of labelled ones; None where none was judged."""
-    found: dict[str, dict[int, tuple[float, ...]]] = {"made": {}, "selection": {}}
-    for entry in entries:
-        for name, values in found.items():
-            if entry.values is not None:
-                values[entry.number] = (entry.details[name][metric] or 0.0, *entry.values[1:])
-    made, labelled = found["made"], found["selection"]
-    if not made:
+def agreement(entries: Sequence[Entry], metric: str, order: Sequence[int]) -> Agreement | None:
+    """Compare what candidates find of made defects with what they find of labelled ones; None where none was judged.
+
+    `order` are their numbers, the most promising first.
+    """
+    judged = [entry for entry in entries if entry.values is not None]
+    if not judged:
         return None
-    chosen = front.best(made)
-    figures = np.array([[made[number][0], labelled[number][0]] for number in made])
+    made, labelled = (findings(judged, name, metric) for name in ("made", "selection"))
+    chosen = choose(made, order, LEAST_BY_MADE).best
+    best = choose(labelled, order).best
+    figures = np.array([[made[number].figure, labelled[number].figure] for number in made])
     varied = len(figures) > 2 and np.ptp(figures, axis=0).all()
     return Agreement(
         chosen=chosen,
-        loss=labelled[front.best(labelled)][0] - labelled[chosen][0],
+        loss=labelled[best].figure - labelled[chosen].figure,
         rank_correlation=float(spearmanr(figures[:, 0], figures[:, 1]).statistic) if varied else None,
     )
 
 
+def findings(entries: Sequence[Entry], part: str, metric: str) -> dict[int, Finding]:
+    """What candidates that were judged find in a part, as far as it says which is the best."""
+    return {
+        entry.number: Finding(entry.details[part][metric] or 0.0, entry.details["without"][part]) for entry in entries
+    }
+
+
 def page(results: Results) -> str:
     """The page of these results."""
-    best = next(entry for entry in results.entries if entry.number == results.best)
+    best = next(entry for entry in results.entries if entry.number == results.choice.best)
     return render(
         "fomoad.search",
         "page.html.jinja",

@@ -20,6 +20,7 @@ from fomoad.data.pixel_images import StoredPixels
 from fomoad.defects.make import made_set
 from fomoad.errors import UserError
 from fomoad.search.cache import locked
+from fomoad.search.choice import GROUPS
 
 Array = NDArray[np.float32]
 
@@ -35,11 +36,15 @@ BLOCK: Final = 2**20
 
 @dataclass(frozen=True)
 class Part:
-    """Photos (n, height, width, channels) to judge on, which of them are anomalous, and masks where there are any."""
+    """Photos (n, height, width, channels) to judge on, which of them are anomalous, and masks where there are any.
+
+    `groups` are numbers below GROUPS: photos of one sample, and defects made on them, are in one group.
+    """
 
     images: Array
     anomalous: NDArray[np.bool_]
     masks: NDArray[np.bool_] | None
+    groups: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -124,14 +129,15 @@ def open_parts(directory: Path, image_scaling: str, seed: int, work: Path) -> Pa
     )
     if test.images is not None and (flags == True).sum() >= 2 and (flags == False).sum() >= 2:  # noqa: E712
         known = np.flatnonzero(flags != None)  # noqa: E711
-        halves = _halves([test.ids[row] for row in known], seed, flags[known].astype(bool))
-        selection, held = (_labelled(test, flags, known[half]) for half in halves)
-        good = StoredPixels(test.images, known[halves[0]][~flags[known[halves[0]]].astype(bool)])
-        return Parts(directory, train.images, train.ids, selection, held, _made(good, image_scaling, seed))
+        half_of = dealt([test.ids[row] for row in known], seed, flags[known].astype(bool), 2)
+        halves = [known[half_of == half] for half in range(2)]
+        selection, held = (_labelled(test, flags, half, seed) for half in halves)
+        good = halves[0][~flags[halves[0]].astype(bool)]
+        return Parts(directory, train.images, train.ids, selection, held, _made(test, good, seed))
     order = _sample_order(train.ids, seed)
     cut = int(len(order) * HELD_OUT_SHARE)
     chosen = (order[: cut // 2], order[cut // 2 : cut])
-    selection, held = (_made(StoredPixels(train.images, np.sort(half)), image_scaling, seed) for half in chosen)
+    selection, held = (_made(train, np.sort(half), seed) for half in chosen)
     rest = _write_rest(train, np.sort(order[cut:]), directory, work)
     split = dataset.open_split(rest, "train", image_scaling, read_info(None, rest))
     assert split.images is not None
@@ -171,10 +177,12 @@ def digest(photos: Path) -> str:
     return total.hexdigest()
 
 
-def _labelled(split: dataset.Split, flags: NDArray[np.object_], rows: NDArray[np.int64]) -> Part:
+def _labelled(split: dataset.Split, flags: NDArray[np.object_], rows: NDArray[np.int64], seed: int) -> Part:
     assert split.images is not None
     masks = None if split.masks is None else _masks(split.masks, rows)
-    return Part(split.images.rows(rows), flags[rows].astype(bool), masks)
+    anomalous = flags[rows].astype(bool)
+    groups = dealt([split.ids[row] for row in rows], seed, anomalous, GROUPS)
+    return Part(split.images.rows(rows), anomalous, masks, groups)
 
 
 def _masks(masks: Rows, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -182,26 +190,30 @@ def _masks(masks: Rows, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     return inside
 
 
-def _made(good: StoredPixels, image_scaling: str, seed: int) -> Part:
+def _made(split: dataset.Split, rows: NDArray[np.int64], seed: int) -> Part:
     """Good photos, and defects made on them."""
+    assert split.images is not None
+    good = StoredPixels(split.images, rows)
     defects = list(made_set(good, min(MOST_MADE, MADE_PER_PHOTO * len(good)), seed))
     if not defects:
         raise UserError("No defect could be made on the good photos, so candidates cannot be judged: add test images.")
     pixels = np.stack([good[index] for index in range(len(good))] + [defect.pixels for defect in defects])
     masks = np.concatenate([np.zeros((len(good), *pixels.shape[1:3]), bool), [defect.mask for defect in defects]])
-    return Part(scaling.from_pixels(pixels, image_scaling), np.arange(len(pixels)) >= len(good), masks)
+    groups = dealt([split.ids[row] for row in rows], seed, np.zeros(len(rows), bool), GROUPS)
+    groups = np.concatenate([groups, groups[[defect.image for defect in defects]]])
+    images = scaling.from_pixels(pixels, split.images.scaling)
+    return Part(images, np.arange(len(pixels)) >= len(good), masks, groups)
 
 
-def _halves(ids: Sequence[str], seed: int, anomalous: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Two halves of the rows, of good and of defective ones alike; a sample is in one half only."""
-    sides: dict[str, int] = {}
-    counts = np.zeros((2, 2), np.int64)
+def dealt(ids: Sequence[str], seed: int, anomalous: NDArray[np.bool_], count: int) -> NDArray[np.int64]:
+    """Which of `count` parts each row is in: as many good and defective ones in each, and a sample in one only."""
+    parts: dict[str, int] = {}
+    counts = np.zeros((2, count), np.int64)
     for row in _sample_order(ids, seed):
         kind = int(anomalous[row])
-        side = sides.setdefault(ids[row], int(counts[kind].argmin()))
-        counts[kind, side] += 1
-    side_of = np.array([sides[name] for name in ids])
-    return np.flatnonzero(side_of == 0), np.flatnonzero(side_of == 1)
+        part = parts.setdefault(ids[row], int(counts[kind].argmin()))
+        counts[kind, part] += 1
+    return np.array([parts[name] for name in ids], np.int64)
 
 
 def _sample_order(ids: Sequence[str], seed: int) -> NDArray[np.int64]:

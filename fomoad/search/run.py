@@ -21,8 +21,9 @@ from fomoad.export import output_directory
 from fomoad.export.output_directory import METADATA_FILE
 from fomoad.progress import log
 from fomoad.search import front
+from fomoad.search.choice import LEAST_BY_MADE, choose
 from fomoad.search.judge import Budget, Metric
-from fomoad.search.page import REPORT_FILE, RESULTS_FILE, Entry, Results, agreement, page
+from fomoad.search.page import REPORT_FILE, RESULTS_FILE, Entry, Results, agreement, findings, page
 from fomoad.search.parts import Photos, digest
 from fomoad.search.space import Space, label
 from fomoad.search.study import Outcome, Study
@@ -182,33 +183,39 @@ def _progress(search: Search, study: Study) -> str:
 
 
 def _conclude(search: Search, study: Study, engine: Engine, conditions: Conditions) -> Results:
-    """Train the candidates that no other one beats, measure their files, choose the best and test it, and only it."""
+    """Choose the best, train it and those that no other one beats, measure their files, and test the best alone."""
     outcomes = study.outcomes()
     values = {position: outcome.values for position, outcome in outcomes.items() if outcome.values is not None}
     if not values:
         raise UserError(f"No candidate keeps the budget; the first {_nearest(outcomes)}. Allow more of it.")
-    chosen = front.front(values)
+    judged = [_entry(search, outcome, None) for outcome in outcomes.values()]
+    labelled = opened(conditions.photos, search.space.candidates[next(iter(values))].side).labelled
+    order = search.space.by_promise()
+    kept = [entry for entry in judged if entry.values is not None]
+    least = 0.0 if labelled else LEAST_BY_MADE
+    choice = choose(findings(kept, "selection", search.metric), order, least)
+    chosen = sorted({*front.front(values), choice.best})
     tasks = [search.task(conditions, position) for position in chosen]
-    found = engine.map(trained, tasks, "Training those that no other candidate beats")
+    found = engine.map(trained, tasks, "Training the best, and those that no other candidate beats")
     measured = dict(zip(chosen, found, strict=True))
-    best = front.best(measured)
-    log(f"The best is number {best}: {search.metric} {measured[best][0]:.4f} on the selection part")
-    files = search.task(conditions, best).folder
+    log(f"The best is number {choice.best}: {search.metric} {measured[choice.best][0]:.4f} on the selection part")
+    files = search.task(conditions, choice.best).folder
     if not (files / METADATA_FILE).is_file():
         raise UserError(f"{files} is not here: workers elsewhere must reach --out-directory under the same path.")
     with output_directory.reserve(search.out / "best"):
         output_directory.publish(search.out / "best", _contents(files))
-    parts = opened(conditions.photos, search.space.candidates[best].side)
-    entries = [_entry(search, outcome, measured.get(position)) for position, outcome in outcomes.items()]
+    parts = opened(conditions.photos, search.space.candidates[choice.best].side)
     return Results(
         metric=search.metric,
-        labelled=parts.labelled,
+        labelled=labelled,
         budget=asdict(search.budget),
         axes={name: list(values) for name, values in search.space.axes.items()},
-        entries=entries,
+        entries=[_entry(search, outcome, measured.get(position)) for position, outcome in outcomes.items()],
         front=front.front(measured),
-        best=best,
-        agreement=agreement(entries, search.metric) if parts.labelled else None,
+        choice=choice,
+        order=order,
+        least=least,
+        agreement=agreement(judged, search.metric, order) if labelled else None,
         test=asdict(figures(files, parts, "test")),
     )
 
@@ -238,6 +245,6 @@ def _nearest(outcomes: Mapping[int, Outcome]) -> str:
 
 def settings_of(results: Results) -> Iterator[str]:
     """The parameters of the best, as arguments."""
-    entry = next(entry for entry in results.entries if entry.number == results.best)
+    entry = next(entry for entry in results.entries if entry.number == results.choice.best)
     for name, value in entry.parameters.items():
         yield f"{label(name)}={value}"

@@ -2,13 +2,16 @@
 
 import itertools
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from fomoad.errors import UserError
 from fomoad.settings import ScoringFunction, TrainSettings, argument_name, choices, validate
+from fomoad.training import recipes
 
+DEFAULTS: Final = TrainSettings()
 SIZES: Final = (64, 96, 128, 160, 224, 320)
 SMALLEST: Final = 32
 LARGEST: Final = 2048
@@ -50,6 +53,10 @@ class Space:
 
     candidates: tuple[Candidate, ...]
     axes: Mapping[str, tuple[Any, ...]]
+
+    def by_promise(self) -> list[int]:
+        """All positions, the most promising candidates first: as on the mean of real sets (docs/search.md)."""
+        return sorted(range(len(self.candidates)), key=lambda position: _promise(self.candidates[position]))
 
     def description(self) -> str:
         """A text that is the same for the same space only."""
@@ -127,8 +134,29 @@ def _expense(candidate: Candidate) -> tuple[Any, ...]:
     for name in sorted(TrainSettings.model_fields):
         value, allowed = getattr(settings, name), choices(name)
         ranks.append(allowed.index(value) if allowed else value if isinstance(value, int | float) else 0)
-    promise = ("auto", *DEFAULT_AXES["feature_scaling"]).index(settings.feature_scaling)
-    return candidate.side, settings.scorer(), promise, tuple(ranks)
+    return candidate.side, settings.scorer(), _scaling_rank(settings), tuple(ranks)
+
+
+def _promise(candidate: Candidate) -> tuple[Any, ...]:
+    """The largest input and backbone, then PatchCore, then the default recipe, then what is next to it."""
+    settings, side = candidate.settings, candidate.side
+    default = recipes.robust(TrainSettings(scoring_function=settings.scorer()), (side, side, 3))
+    backbones, capacities = (choices(name) or () for name in ("backbone", "capacity"))
+    return (
+        -side,
+        -backbones.index(settings.backbone),
+        settings.scorer() != "patchcore",
+        _scaling_rank(settings),
+        abs(default.layers - (default.layers if settings.layers == "auto" else settings.layers)),
+        abs(default.pool_size - (default.pool_size if settings.pool_size == "auto" else settings.pool_size)),
+        abs(math.log(settings.sampling_ratio / DEFAULTS.sampling_ratio)),
+        -capacities.index(settings.capacity),
+        settings.k - DEFAULTS.k,
+    )
+
+
+def _scaling_rank(settings: TrainSettings) -> int:
+    return ("auto", *DEFAULT_AXES["feature_scaling"]).index(settings.feature_scaling)
 
 
 def _varying(candidates: Iterable[Candidate]) -> dict[str, tuple[Any, ...]]:

@@ -46,7 +46,7 @@ def of_search(folder: Path) -> Record:
 
     results = page.Results.model_validate_json((folder / page.RESULTS_FILE).read_bytes())
     parts = [_of_candidate(entry, results.metric) for entry in results.entries if entry.values]
-    [best] = [part for part in parts if part.name == f"candidate {results.best}"]
+    [best] = [part for part in parts if part.name == f"candidate {results.choice.best}"]
     tested = {f"test_{name}": value for name, value in results.test.items()}
     files = (folder / page.RESULTS_FILE, folder / page.REPORT_FILE, folder / "best")
     figures = {**best.figures, **_known(tested)}

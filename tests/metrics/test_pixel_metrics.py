@@ -7,7 +7,7 @@ from scipy import ndimage
 from sklearn import metrics as sklearn_metrics
 
 from fomoad.geometry import Axis, CellGeometry, evenly
-from fomoad.metrics.pixel_metrics import count_pixels
+from fomoad.metrics.pixel_metrics import aupro_without, count_pixels
 
 HEIGHT, WIDTH = 40, 56
 CELLS = CellGeometry(Axis(5, 7.0, 6.0, 9.0), Axis(7, 5.0, 8.0, 8.0))
@@ -56,6 +56,16 @@ def test_aupro_is_that_of_a_loop(seed, strength):
     grids, masks = _grids_and_masks(seed, strength)
     scores = np.stack([CELLS.upsample(grid, HEIGHT, WIDTH) for grid in grids])
     assert count_pixels(grids, masks > 0, CELLS).aupro() == pytest.approx(_aupro_by_loops(scores, masks), abs=5e-3)
+
+
+def test_aupro_without_a_group_is_that_of_the_others():
+    grids, masks = _grids_and_masks(1, 3.0)
+    groups = np.array([0, 0, 1, 1, 1, 1, 2, 2])
+    found = aupro_without(grids, masks, CELLS, groups, 4)
+    for group in range(4):
+        kept = groups != group
+        assert found[group] == pytest.approx(count_pixels(grids[kept], masks[kept], CELLS).aupro(), abs=1e-3)
+    assert aupro_without(grids[:2], masks[:2], CELLS, np.zeros(2, int), 1) == [0.0]
 
 
 def test_regions_that_touch_at_a_corner_are_one():

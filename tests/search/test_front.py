@@ -1,11 +1,9 @@
 """The front against brute force."""
 
-import itertools
-
 import numpy as np
 import pytest
 
-from fomoad.search.front import TIE, best, front
+from fomoad.search.front import TIE, front
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -24,10 +22,3 @@ def test_nothing_outside_the_front_is_better_than_all_of_it(seed: int) -> None:
         )
 
     assert sorted(front(values)) == [position for position in values if not dominated(position)]
-
-
-def test_of_equal_detection_the_cheaper_is_the_best() -> None:
-    values = {0: (0.95, 300.0), 1: (0.951, 200.0), 2: (0.9515, 400.0), 3: (0.8, 1.0)}
-    assert best(values) == 1
-    for order in itertools.permutations(values):
-        assert best({position: values[position] for position in order}) == 1

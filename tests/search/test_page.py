@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
-from fomoad.search.page import Agreement, Entry, Results, agreement, page
+from fomoad.search.choice import choose
+from fomoad.search.page import Agreement, Entry, Results, agreement, findings, page
 from tests.support.browser import opened
 
 VALUES = {0: (0.80, 100e3, 80e3, 200.0), 1: (0.78, 300e3, 90e3, 300.0), 2: (0.91, 400e3, 200e3, 900.0)}
+WITHOUT = {0: [0.79, 0.81] * 10, 1: [0.78] * 20, 2: [0.91] * 20}
+ORDER = [1, 0, 3, 2]
 
 
 def results(**changes: Any) -> Results:
@@ -21,7 +24,9 @@ def results(**changes: Any) -> Results:
             values=VALUES.get(number),
             trained=number != 1,
             failure=None if number in VALUES else "</script><script>document.title = 'hurt'</script>",
-            details={},
+            details={"selection": {"auroc": VALUES[number][0]}, "without": {"selection": WITHOUT[number]}}
+            if number in VALUES
+            else {},
         )
         for number in range(4)
     ]
@@ -32,14 +37,16 @@ def results(**changes: Any) -> Results:
         axes={"side": [64, 96, 128, 160], "scoring_function": ["gmm", "patchcore"]},
         entries=entries,
         front=[0, 2],
-        best=2,
+        choice=choose(findings([entry for entry in entries if entry.values], "selection", "auroc"), ORDER),
+        order=ORDER,
         test={"auroc": 0.9, "recall": 0.5, "aupro": None},
         **changes,
     )
 
 
 def test_the_page_shows_figures_and_follows_the_limit(tmp_path: Path) -> None:
-    """At the budget of 350 KB number 0 is the best, without a limit number 2; the table sorts and filters."""
+    """At the budget of 350 KB number 0 finds most, but does not lead number 1 clearly; without a limit number 2 is the
+    best; the table sorts and filters."""
     path = tmp_path / "report.html"
     path.write_text(page(results()))
     with opened(path.as_uri()) as browser:
@@ -47,7 +54,8 @@ def test_the_page_shows_figures_and_follows_the_limit(tmp_path: Path) -> None:
         assert "made defects" in browser.inner_text("header")
         assert browser.locator("circle.point").count() == 3
         assert browser.inner_text("#limit-text") == "at most 350 KB"
-        assert "number 0, 0.8000" in browser.inner_text("#limit-best")
+        assert "number 1, 0.7800" in browser.inner_text("#limit-best")
+        assert "Number 2 finds most. It leads number 1" in browser.inner_text("#choice")
         assert browser.locator("circle.point.over").count() == 1
         browser.focus("#limit")
         browser.keyboard.press("End")
@@ -97,15 +105,20 @@ def test_made_defects_are_held_beside_labelled_ones() -> None:
             values=(0.5, 10.0, 10.0, 10.0),
             trained=False,
             failure=None,
-            details={"made": {"auroc": made}, "selection": {"auroc": labelled}},
+            details={
+                "made": {"auroc": made},
+                "selection": {"auroc": labelled},
+                "without": {"made": [made] * 20, "selection": [labelled] * 20},
+            },
         )
         for number, (made, labelled) in found.items()
     ]
     failed = Entry(number=2, parameters={}, values=None, trained=False, failure="too large", details={})
-    assert agreement([failed], "auroc") is None
-    one = agreement([failed, entries[0]], "auroc")
+    order = [0, 1, 2, 3]
+    assert agreement([failed], "auroc", order) is None
+    one = agreement([failed, entries[0]], "auroc", order)
     assert one == Agreement(chosen=0, loss=0.0, rank_correlation=None)
-    both = agreement([failed, *entries], "auroc")
+    both = agreement([failed, *entries], "auroc", order)
     assert both is not None
     assert (both.chosen, both.loss) == (1, pytest.approx(0.2))
     made_ranks, labelled_ranks = (1, 3, 2), (2, 1, 3)

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from fomoad.errors import UserError
+from fomoad.search.choice import GROUPS
 from fomoad.search.parts import Photos, digest, open_parts
 
 SIDE = 32
@@ -51,6 +52,12 @@ def test_labelled_images_are_halved_and_no_sample_is_on_two_sides(tmp_path: Path
         set(np.round(part.images.min(axis=(1, 2, 3)) * 255 / 2).astype(int)) for part in (parts.selection, parts.test)
     ]
     assert not brightness[0] & brightness[1]
+    for part in (parts.selection, parts.made):
+        shown = np.round(part.images.min(axis=(1, 2, 3)) * 255 / 2).astype(int)[~part.anomalous]
+        groups = part.groups[~part.anomalous]
+        assert len(set(zip(shown, groups, strict=True))) == len(set(shown))  # a sample is in one group
+        assert part.groups.max() < GROUPS
+    assert set(parts.made.groups[parts.made.anomalous]) == set(parts.made.groups[~parts.made.anomalous])
     assert parts.made.anomalous.any()
 
 

@@ -43,10 +43,14 @@ def test_the_best_is_a_whole_training_and_its_figures_are_those_of_its_file(data
     assert [entry["parameters"]["scoring_function"] for entry in results["entries"]] == ["gmm", "patchcore"]
     assert results["labelled"]
     assert results["agreement"]["chosen"] in (0, 1)
-    assert results["best"] in results["front"]
+    choice, entries = results["choice"], results["entries"]
+    mixture, bank = (entry["details"]["selection"]["auroc"] for entry in entries)
+    assert (choice["promising"], choice["most"]) == (1, 0 if mixture > bank else 1)
+    assert choice["best"] == (choice["most"] if choice["lead"] > choice["needed"] else 1)
+    assert results["order"] == [1, 0]  # PatchCore is the more promising one
     model = out / "best" / tflite.INT8_FILE
-    assert model.read_bytes() == (out / "trials" / str(results["best"]) / tflite.INT8_FILE).read_bytes()
-    [best] = [entry for entry in results["entries"] if entry["number"] == results["best"]]
+    assert model.read_bytes() == (out / "trials" / str(choice["best"]) / tflite.INT8_FILE).read_bytes()
+    [best] = [entry for entry in results["entries"] if entry["number"] == choice["best"]]
     assert best["values"][1] == model.stat().st_size
     part = open_parts(data, "0..1", 1, out / "work").test
     scores = load_model(model).score(part.images).max(axis=(1, 2))

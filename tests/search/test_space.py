@@ -34,6 +34,19 @@ def test_the_promising_scaling_is_tried_first_and_those_left_out_on_request() ->
     assert {each.settings.feature_scaling for each in asked if each.settings.scorer() == "gmm"} == {"place", "none"}
 
 
+def test_the_most_promising_is_the_default_recipe_of_the_largest_input() -> None:
+    found = space.space((64, 256, 96), {**GIVEN, "sampling_ratio": ("0.01", "0.1", "0.5")})
+    order = found.by_promise()
+    assert sorted(order) == list(range(len(found.candidates)))
+    for side, pool_size in ((256, 3), (96, 2), (64, 2)):
+        first = next(found.candidates[place] for place in order if found.candidates[place].side == side)
+        settings = first.settings
+        assert (settings.scoring_function, settings.layers, settings.feature_scaling) == ("patchcore", 3, "place")
+        assert (settings.pool_size, settings.sampling_ratio) == (pool_size, 0.1)
+    sides = [found.candidates[place].side for place in order]
+    assert sides == sorted(sides, reverse=True)
+
+
 def test_the_order_does_not_depend_on_that_of_the_lists() -> None:
     one = space.space((64, 96), {**GIVEN, "sampling_ratio": ("0.01", "0.1")})
     other = space.space((96, 64), {**GIVEN, "sampling_ratio": ("0.1", "0.01")})

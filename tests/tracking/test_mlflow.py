@@ -17,6 +17,7 @@ from fomoad import cli
 from fomoad.data.samples import generate
 from fomoad.progress import console
 from fomoad.search import page
+from fomoad.search.choice import Choice
 from fomoad.tracking import on_mlflow
 from fomoad.tracking.records import of_search, of_training
 from fomoad.tracking.tracker import Tracker
@@ -101,7 +102,15 @@ def searched(tmp_path: Path) -> Path:
         for n, v, f in ((1, (0.9, 10.0, 20.0, 3.0), None), (2, (0.8, 5.0, 6.0, 1.0), None), (3, None, "too large"))
     ]
     results = page.Results(
-        metric="auroc", labelled=True, budget={}, axes={}, entries=entries, front=[1], best=1, test={"auroc": 0.7}
+        metric="auroc",
+        labelled=True,
+        budget={},
+        axes={},
+        entries=entries,
+        front=[1],
+        choice=Choice(best=1, promising=1, most=1, lead=0, error=0, needed=0),
+        order=[1, 2, 3],
+        test={"auroc": 0.7},
     )
     (out / page.RESULTS_FILE).write_text(results.model_dump_json())
     return out
