@@ -1,11 +1,10 @@
 """int8 values as float32 ones by CAST, in place of DEQUANTIZE: a quarter of the instructions on a small processor.
 
 CAST gives an int8 tensor's codes as they are. Their scale and zero point go into constants that the graph has anyway,
-so it reads codes: `fomoad.features.pooling` makes them of the backbone's outputs, and matrices of whole numbers are
-codes of themselves. TensorFlow's converter has no way to ask for either.
+so it reads codes: `fomoad.features.pooling` makes them of the backbone's outputs, and the graphs of scorers of their
+own products. TensorFlow's converter has no way to ask for it.
 """
 
-import copy
 from typing import Any, Final
 
 import numpy as np
@@ -14,10 +13,6 @@ from numpy.typing import NDArray
 
 from fomoad.export.tflite_file import has_data, pack, unpack
 
-_LARGE: Final = 1024
-"""Constants below this many bytes are not worth an operation."""
-_WHOLE: Final = 1e-3
-"""How far from a whole number a value may be for the rounding of float32."""
 _OPERATIONS: Final = schema.BuiltinOperator
 
 
@@ -41,30 +36,14 @@ def read_codes_by_cast(content: bytes) -> bytes:
     return pack(model)
 
 
-def store_as_int8(content: bytes) -> bytes:
-    """Store every large float32 constant of whole numbers from -127 to 127 as int8: a quarter of the size.
-
-    The runtime widens each one to float32 shortly before it is used, so that results stay as they are and one
-    widened constant at a time takes memory.
-    """
-    model = unpack(content)
-    graph = model.subgraphs[0]
-    widening = {i: _stored_as_int8(model, i) for i in range(len(graph.tensors)) if _is_whole(_values(model, i))}
-    operators = []
-    for operator in graph.operators:
-        operators += [widening.pop(int(index)) for index in operator.inputs if int(index) in widening]
-        operators.append(operator)
-    graph.operators = operators
-    _drop_unused(model)
-    return pack(model)
-
-
 def _code_chain(model: Any, operator: Any, readers: dict[int, list[Any]]) -> list[Any]:
     """The operators after a DEQUANTIZE that make codes of its output again, or none."""
     if _kind(model, operator) != _OPERATIONS.DEQUANTIZE:
         return []
     quantization = model.subgraphs[0].tensors[operator.inputs[0]].quantization
-    wanted = (_OPERATIONS.MUL, 1 / quantization.scale[0]), (_OPERATIONS.ADD, quantization.zeroPoint[0])
+    wanted = [(_OPERATIONS.MUL, 1 / quantization.scale[0])]
+    if quantization.zeroPoint[0]:
+        wanted.append((_OPERATIONS.ADD, quantization.zeroPoint[0]))
     chain: list[Any] = []
     for kind, value in wanted:
         following = readers.get(int((chain or [operator])[-1].outputs[0]), [])
@@ -96,32 +75,6 @@ def _values(model: Any, tensor: int) -> NDArray[np.float32]:
     return np.asarray(buffer.data, np.uint8).view(np.float32)
 
 
-def _is_whole(values: NDArray[np.float32]) -> bool:
-    """Whether values are whole numbers up to rounding, which leaves a 0 as it is: small gains are not nearly 0."""
-    if values.nbytes < _LARGE or np.abs(values).max() >= 127.5:
-        return False
-    whole = np.round(values)
-    return bool(np.abs(values - whole).max() < _WHOLE and ((whole == 0) == (values == 0)).all())
-
-
-def _stored_as_int8(model: Any, index: int) -> Any:
-    """Move a constant to a new int8 tensor, and return the operator that fills the old one from it."""
-    graph = model.subgraphs[0]
-    wide = graph.tensors[index]
-    narrow = copy.copy(wide)
-    narrow.type = schema.TensorType.INT8
-    narrow.buffer = len(model.buffers)
-    buffer = schema.BufferT()
-    buffer.data = np.round(_values(model, index)).astype(np.int8).view(np.uint8)
-    model.buffers.append(buffer)
-    wide.buffer = 0
-    graph.tensors.append(narrow)
-    operator = schema.OperatorT()
-    operator.opcodeIndex = _code_of(model, _OPERATIONS.CAST)
-    operator.inputs, operator.outputs = [len(graph.tensors) - 1], [index]
-    return operator
-
-
 def _code_of(model: Any, kind: int) -> int:
     """The position of an operation in the model's list, to which it is added if need be."""
     for position, code in enumerate(model.operatorCodes):
@@ -135,13 +88,21 @@ def _code_of(model: Any, kind: int) -> int:
 
 
 def _drop_unused(model: Any) -> None:
-    """Empty the buffers that no tensor needs any more, and take operations that are not used out of the list."""
+    """Drop the tensors that no operator has any more, what their buffers hold, and operations that are not used.
+
+    TFLite Micro gives memory to every tensor in the list.
+    """
     graph = model.subgraphs[0]
-    used = {int(i) for operator in graph.operators for i in (*operator.inputs, *operator.outputs)}
-    used |= {int(i) for i in (*graph.inputs, *graph.outputs)}
-    for index, tensor in enumerate(graph.tensors):
-        if index not in used:
-            tensor.buffer = 0
+    used = {int(i) for operator in graph.operators for i in (*operator.inputs, *operator.outputs) if i >= 0}
+    kept = sorted(used | {int(i) for i in (*graph.inputs, *graph.outputs)})
+    place = {index: position for position, index in enumerate(kept)} | {-1: -1}
+    graph.tensors = [graph.tensors[index] for index in kept]
+    for part in (graph, *graph.operators):
+        part.inputs = [place[int(i)] for i in part.inputs]
+        part.outputs = [place[int(i)] for i in part.outputs]
+    for signature in model.signatureDefs or ():
+        for tensor in (*signature.inputs, *signature.outputs):
+            tensor.tensorIndex = place[tensor.tensorIndex]
     needed = {tensor.buffer for tensor in graph.tensors} | {entry.buffer for entry in model.metadata or ()}
     for index, buffer in enumerate(model.buffers):
         if index not in needed:

@@ -63,20 +63,21 @@ class Features:
     def graph(self, images: tf.Tensor, ranges: Ranges | None = None) -> tf.Tensor:
         """Features (N, rows, columns, D) of images (N, height, width, channels), as TensorFlow operations."""
         if ranges is None:
-            return self._joined(graph.run(self.network, images))
+            return _joined(self._parts(graph.run(self.network, images)))
         codes, units = self.codes(images, ranges)
-        return (codes - units.zero) * units.scale
+        return (_joined(codes) - units.zero) * units.scale
 
     def channels(self) -> tuple[int, ...]:
         """How many features are of the first of the network's outputs, of the first two, and so on."""
         widths = graph.channels(self.network)
         return tuple(np.cumsum([widths[name] for name in self.network.outputs]).tolist())
 
-    def codes(self, images: tf.Tensor, ranges: Ranges) -> tuple[tf.Tensor, Units]:
-        """The same features in the codes of the int8 network's outputs, resized and pooled in float32.
+    def codes(self, images: tf.Tensor, ranges: Ranges) -> tuple[list[tf.Tensor], Units]:
+        """The same features in the codes of the int8 network's outputs, resized and pooled in float32, not yet joined.
 
-        The converter to TFLite can make them in float32 only: else it would resize and pool in int8, and round the
-        results again. `fomoad.export.widening` then takes away what this adds to them.
+        Joined in float32, they would take most of a microcontroller's memory. The converter to TFLite can make them in
+        float32 only: else it would resize and pool in int8, and round the results again. `fomoad.export.widening` then
+        takes away what this adds to them.
         """
         outputs, scales, zeros = graph.run(self.network, images, ranges), [], []
         for name, output in outputs.items():
@@ -86,13 +87,11 @@ class Features:
             outputs[name] = output * (1 / scale) + zero
             scales.append(np.full(output.shape[-1], scale))
             zeros.append(np.full(output.shape[-1], zero))
-        return self._joined(outputs), Units(np.concatenate(scales), np.concatenate(zeros))
+        return self._parts(outputs), Units(np.concatenate(scales), np.concatenate(zeros))
 
-    def _joined(self, outputs: dict[str, tf.Tensor]) -> tf.Tensor:
+    def _parts(self, outputs: dict[str, tf.Tensor]) -> list[tf.Tensor]:
         rows, columns = outputs[self.grid_of].shape[1:3]
-        # Each is pooled before they are joined: on a large grid, they would take most of a microcontroller's memory.
-        pooled = [self._pool(_resize(outputs[name], rows, columns)) for name in self.network.outputs]
-        return pooled[0] if len(pooled) == 1 else tf.concat(pooled, axis=-1)
+        return [self._pool(_resize(outputs[name], rows, columns)) for name in self.network.outputs]
 
     def cells(self) -> CellGeometry:
         """Where the feature vectors lie on the image: the mean of where the joined layers' cells do.
@@ -118,6 +117,10 @@ class Features:
         if self.pooling.size == 1 and self.pooling.stride == 1:
             return features
         return tf.nn.avg_pool2d(features, self.pooling.size, self.pooling.stride, "VALID")
+
+
+def _joined(parts: list[tf.Tensor]) -> tf.Tensor:
+    return parts[0] if len(parts) == 1 else tf.concat(parts, axis=-1)
 
 
 def _resize(tensor: tf.Tensor, rows: int, columns: int) -> tf.Tensor:

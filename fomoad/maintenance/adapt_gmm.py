@@ -52,7 +52,7 @@ def adapt(state: TrainingState, features: Array, int8_features: Array, seed: int
         new, int8_new = _cells(features[mine], floats), _cells(int8_features[mine], rounded)
         moved, onto = _moves(floats, state.fit.cells, new, seed)
         fitted = refit(floats, state.fit.cells, new, moved, onto)
-        int8_fitted = refit(rounded, state.int8_fit.cells, int8_new, moved, onto, in_steps=True)
+        int8_fitted = refit(rounded, state.int8_fit.cells, int8_new, moved, onto)
         if fold is None:
             scorers = fitted, int8_fitted
         else:
@@ -67,13 +67,8 @@ def adapt(state: TrainingState, features: Array, int8_features: Array, seed: int
     )
 
 
-def refit(
-    scorer: GmmScorer, kept: Cells, new: Cells, moved: Indices, onto: Indices, in_steps: bool = False
-) -> GmmScorer:
-    """A mixture refitted to kept and new cells, after the components `moved` (m,) were set `onto` (m,) new cells.
-
-    `in_steps` rounds the means for int8.
-    """
+def refit(scorer: GmmScorer, kept: Cells, new: Cells, moved: Indices, onto: Indices) -> GmmScorer:
+    """A mixture refitted to kept and new cells, after the components `moved` (m,) were set `onto` (m,) new cells."""
     standardise = scorer.standardise
     old_cells, new_cells = (standardise.at(each.positions, each.features.astype(np.float32)) for each in (kept, new))
     cells = np.concatenate([old_cells, new_cells])
@@ -101,8 +96,7 @@ def refit(
         weights=mixture.weights_.astype(np.float32),
         means=mixture.means_.astype(np.float32),
         variances=mixture.covariances_.astype(np.float32),
-    )
-    fitted = fitted.rounded() if in_steps else fitted
+    ).rounded()
     likelihood = fitted.log_likelihood(old_cells)
     return replace(fitted, mean=float(likelihood.mean()), deviation=float(max(likelihood.std(), 1e-6)))
 

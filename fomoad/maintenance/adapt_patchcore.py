@@ -41,8 +41,7 @@ def adapt(state: TrainingState, features: Array, int8_features: Array) -> tuple[
             scorer,
             bank=np.concatenate([scorer.bank[kept], own[taken]]),
             samples=np.concatenate([scorer.samples[kept], images[taken]]),
-        )
-        joined = joined if scorer is floats else joined.rounded()
+        ).rounded()
         held_out = np.concatenate([fit.held_out_scores, joined.held_out_scores(values, owners)])
         samples = np.concatenate([fit.samples, owners])
         fits.append(replace(fit, scorer=joined, held_out_scores=held_out, samples=samples))

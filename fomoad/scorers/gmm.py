@@ -7,6 +7,7 @@ For the same flash and time, many spherical components over all features tell mo
 a random projection of them (docs/quality.md), and nothing is left to the luck of a projection.
 """
 
+import functools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +18,7 @@ from scipy.special import logsumexp
 from fomoad.geometry import CellGeometry
 from fomoad.scorers.counted import Counted
 from fomoad.scorers.standardisation import Standardisation
-from fomoad.scorers.steps import in_steps
+from fomoad.scorers.steps import Codes, in_steps
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -26,6 +27,10 @@ Array = NDArray[np.float32]
 
 CAPACITIES: Final = {"low": 64, "medium": 256, "high": 512}
 """Components of the mixture."""
+REACH: Final = 4
+"""Deviations from its mean that a component's cells lie at most, along the mean's own direction."""
+LOW_SHARE: Final = 1 / 4
+"""Codes of closeness reach so far below 0, as a share of how far above."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class GmmScorer:
     With x the standardised features of a cell, the log-likelihood is log sum_k `weights`[k] N(x; `means`[k],
     `variances`[k] I) (Bishop 2006, eq. 9.7 and 2.43); score = max(0, (`mean` - log-likelihood) / `deviation`).
     `weights` and `variances` are (K,), `means` is (K, D). What is not `counted` scores 0; None: everything is.
+    Where the standardisation rounds for int8, so does the product with the means, which are in whole steps.
     """
 
     standardise: Standardisation
@@ -55,8 +61,20 @@ class GmmScorer:
         return replace(self, standardise=self.standardise.of_codes(scale, zero))
 
     def rounded(self) -> "GmmScorer":
-        """The scorer whose whitening matrix and means are rounded to whole steps, 127 to the largest, for int8."""
-        return replace(self, standardise=self.standardise.rounded(), means=in_steps(self.means))
+        """The scorer whose means are in whole steps, 127 to the largest, where its standardisation rounds for int8."""
+        return self if self.standardise.rounding is None else replace(self, means=in_steps(self.means))
+
+    @functools.cached_property
+    def closeness_codes(self) -> Codes | None:
+        """The int8 codes of (|x|^2 - |x - m|^2) / 2, where x and m are rounded.
+
+        Of a component's own cells, x m lies around |m|^2 and deviates by |m| times the component's deviation.
+        """
+        if self.standardise.rounding is None:
+            return None
+        lengths = np.linalg.norm(self.means, axis=1)
+        high = float(np.max(lengths * (lengths / 2 + REACH * np.sqrt(self.variances))))
+        return Codes.between(-LOW_SHARE * high, high)
 
     def cells(self, features: CellGeometry) -> CellGeometry:
         """Where the scores' cells lie, given where the features' do."""
@@ -72,11 +90,11 @@ class GmmScorer:
         scores = self._standardised_scores(self.standardise.at(positions, features))
         return scores if self.counted is None else scores * self.counted.places.ravel()[positions]
 
-    def graph(self, features: "tf.Tensor") -> "tf.Tensor":
+    def graph(self, *features: "tf.Tensor") -> "tf.Tensor":
         """The same as TensorFlow operations, (N, R, C, D) to (N, R, C)."""
         from fomoad.scorers.gmm_graph import graph
 
-        return graph(self, features)
+        return graph(self, *features)
 
     def _standardised_scores(self, cells: Array) -> Array:
         scores = (self.mean - self.log_likelihood(cells)) / self.deviation
@@ -84,19 +102,18 @@ class GmmScorer:
 
     def log_likelihood(self, cells: Array) -> NDArray[np.float64]:
         """Of standardised features (..., D), by |x - m|^2 = |x|^2 - 2 x m + |m|^2."""
-        precise = cells.astype(np.float64)
-        products = precise @ (self.means / self.variances[:, None]).T.astype(np.float64)
-        own = (precise**2).sum(axis=-1, keepdims=True)
-        likelihood: NDArray[np.float64] = logsumexp(
-            products + self.exponent_constants() - own * (0.5 / self.variances), axis=-1
-        )
+        precise, means, codes = cells.astype(np.float64), self.means.astype(np.float64), self.closeness_codes
+        closeness = precise @ means.T - (means**2).sum(axis=1) / 2
+        if codes is not None:
+            closeness = codes.rounded(closeness).astype(np.float64)
+        own = (precise**2).sum(axis=-1, keepdims=True) / 2
+        likelihood: NDArray[np.float64] = logsumexp((closeness - own) / self.variances + self.constants(), axis=-1)
         return likelihood
 
-    def exponent_constants(self) -> NDArray[np.float64]:
-        """What of a component's exponent (K,) does not depend on the cell."""
+    def constants(self) -> NDArray[np.float64]:
+        """The logarithm (K,) of what a component's likelihood is at its mean."""
         variances = self.variances.astype(np.float64)
-        own = (self.means.astype(np.float64) ** 2).sum(axis=1)
-        constants: NDArray[np.float64] = (
-            np.log(self.weights) - 0.5 * self.means.shape[1] * np.log(2 * np.pi * variances) - 0.5 * own / variances
+        constants: NDArray[np.float64] = np.log(self.weights) - 0.5 * self.means.shape[1] * np.log(
+            2 * np.pi * variances
         )
         return constants

@@ -4,21 +4,23 @@ import numpy as np
 import tensorflow as tf
 
 from fomoad.scorers.gmm import GmmScorer
-from fomoad.scorers.standardisation_graph import highest, only, products, standardise, weighted_sum
-from fomoad.scorers.steps import step_of
+from fomoad.scorers.standardisation_graph import as_codes, closeness, highest, only, standardise, weighted_sum
 
 
-def graph(scorer: GmmScorer, features: tf.Tensor) -> tf.Tensor:
-    """Scores (N, R, C) of features (N, R, C, D).
+def graph(scorer: GmmScorer, *features: tf.Tensor) -> tf.Tensor:
+    """Scores (N, R, C) of features (N, R, C, D), whole or in parts along D.
 
     Only operations that TFLite Micro has, in the forms that take it the least time. The log-sum-exp subtracts the
     largest exponent first, so that nothing overflows.
     """
-    scaled = standardise(scorer.standardise, features)
-    step = step_of(scorer.means)
-    own = weighted_sum(tf.square(scaled), -0.5 / step)
-    precisions, constants = tf.constant(step / scorer.variances), tf.constant(scorer.exponent_constants(), tf.float32)
-    exponents = (products(scaled, scorer.means.T / step) + own) * precisions + constants
+    codes, rounding = scorer.closeness_codes, scorer.standardise.rounding
+    scaled = standardise(scorer.standardise, *features)
+    close, step, zero = as_codes(closeness(scaled, scorer.means, codes), codes)
+    length, length_step, _ = as_codes(scaled, rounding.whitened if rounding else None)
+    own = weighted_sum(tf.square(length), -0.5 * length_step**2 / step)
+    precisions = step / scorer.variances
+    constants = tf.constant(scorer.constants() - zero * precisions, tf.float32)
+    exponents = (close + own) * tf.constant(precisions) + constants
     largest = highest(exponents)
     summed = weighted_sum(tf.exp(exponents + largest * np.float32(-1)), 1.0)
     log_likelihood = largest + tf.math.log(summed)

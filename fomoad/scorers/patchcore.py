@@ -16,7 +16,7 @@ from fomoad.coreset.neighbourhoods import FEW, Neighbourhoods
 from fomoad.geometry import CellGeometry
 from fomoad.scorers.counted import Counted, at_places
 from fomoad.scorers.standardisation import Standardisation
-from fomoad.scorers.steps import in_steps
+from fomoad.scorers.steps import Codes, in_steps
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -29,6 +29,12 @@ TILE_ENTRIES: Final = 1024
 LIKELIEST: Final = 4
 """Patches of an image that are scored first, those of the highest bounds; then as many again, and so on."""
 EVERY: Final = slice(None)
+LOW_SHARE: Final = 1 / 4
+HIGH_SHARE: Final = 5 / 4
+"""int8 codes of closeness reach so far below and above 0, in units of the highest of the bank's own entries.
+
+A patch that is close to entries beyond that is far from all of them: it is longer than any.
+"""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class PatchCoreScorer:
     R x C patches score R + window - 1 by C + window - 1 cells. `bank` (M, D) holds standardised features; `samples`
     (M,) numbers the training sample that each entry was taken from. Standardised features are centred, which keeps
     the products that distances are made of small and so exact. What is not `counted` scores 0; None: everything is.
+    Where the standardisation rounds for int8, so does the product with the bank, which is in whole steps.
     """
 
     standardise: Standardisation
@@ -58,8 +65,16 @@ class PatchCoreScorer:
         return replace(self, standardise=self.standardise.of_codes(scale, zero))
 
     def rounded(self) -> "PatchCoreScorer":
-        """The scorer whose whitening matrix and bank are rounded to whole steps, 127 to the largest, for int8."""
-        return replace(self, standardise=self.standardise.rounded(), bank=in_steps(self.bank))
+        """The scorer whose bank is in whole steps, 127 to the largest, where its standardisation rounds for int8."""
+        return self if self.standardise.rounding is None else replace(self, bank=in_steps(self.bank))
+
+    @functools.cached_property
+    def closeness_codes(self) -> Codes | None:
+        """The int8 codes of (|x|^2 - |x - b|^2) / 2, where x and b are rounded."""
+        if self.standardise.rounding is None:
+            return None
+        highest = float(self._norms.max()) / 2
+        return Codes.between(-LOW_SHARE * highest, HIGH_SHARE * highest)
 
     def cells(self, features: CellGeometry) -> CellGeometry:
         """Where the scores' cells lie, given where the patches do."""
@@ -112,11 +127,11 @@ class PatchCoreScorer:
             np.maximum.at(highest, rows // count, self._nearest(patches[rows], EVERY, owners[rows]))
             start, stop = stop, 2 * stop
 
-    def graph(self, features: "tf.Tensor") -> "tf.Tensor":
+    def graph(self, *features: "tf.Tensor") -> "tf.Tensor":
         """The same as TensorFlow operations, (N, R, C, D) to (N, rows, columns)."""
         from fomoad.scorers.patchcore_graph import graph
 
-        return graph(self, features)
+        return graph(self, *features)
 
     def _bounds(self, patches: Array, owners: NDArray[np.int64]) -> Array:
         """Upper bounds (n,) of the scores of scaled patches (n, D): their scores by a neighbourhood of the bank."""
@@ -157,6 +172,8 @@ class PatchCoreScorer:
                 here = (rows >= start) & (rows < start + len(some)) & (own >= first) & (own < batch.stop)
                 squared[rows[here] - start, own[here] - first] = np.inf
                 least = _least(least, squared)
+            if self.closeness_codes is not None:
+                least = -2 * self.closeness_codes.rounded(least / -2)
             least += np.einsum("nd,nd->n", some, some)[:, None]
             nearest[start : start + TILE_ROWS] = np.sqrt(np.maximum(least, 0)).mean(axis=1)
         return nearest

@@ -8,7 +8,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from fomoad.scorers.patchcore import PatchCoreScorer
-from fomoad.scorers.standardisation_graph import highest, only, standardise, weighted_sum
+from fomoad.scorers.standardisation_graph import as_codes, closeness, highest, only, standardise, weighted_sum
 from fomoad.scorers.steps import step_of
 
 Array = NDArray[np.float32]
@@ -20,23 +20,24 @@ A microcontroller's arena then does not grow with the bank, and elsewhere the di
 """
 
 
-def graph(scorer: PatchCoreScorer, features: tf.Tensor, slice_bytes: int = SLICE_BYTES) -> tf.Tensor:
-    """Scores (N, rows, columns) of features (N, R, C, D).
+def graph(scorer: PatchCoreScorer, *features: tf.Tensor, slice_bytes: int = SLICE_BYTES) -> tf.Tensor:
+    """Scores (N, rows, columns) of features (N, R, C, D), whole or in parts along D.
 
     For k = 1 the bank is taken in slices with a running maximum of closeness, and only operations that TFLite Micro has
     are used. Larger k need the whole row of distances, and TopK.
     """
-    scaled = standardise(scorer.standardise, features)
-    own = weighted_sum(tf.square(scaled), 1.0)
-    step = step_of(scorer.bank)
+    scaled = standardise(scorer.standardise, *features)
+    codes, rounding, step = scorer.closeness_codes, scorer.standardise.rounding, step_of(scorer.bank)
+    length, length_step, _ = as_codes(scaled, rounding.whitened if rounding else None)
+    own = weighted_sum(tf.square(length), length_step**2)
     if scorer.k > 1:
-        nearest = tf.math.top_k(_closeness(scaled, scorer.bank, step), scorer.k, sorted=False).values
-        distances = tf.sqrt(tf.nn.relu(nearest * np.float32(-2 * step) + own))
+        nearest = tf.math.top_k(closeness(scaled, scorer.bank, codes), scorer.k, sorted=False).values
+        distances = tf.sqrt(tf.nn.relu(nearest * np.float32(-2) + own))
         return _of_cells(scorer, tf.reduce_mean(distances, axis=-1))
-    size = max(1, slice_bytes // (4 * features.shape[1] * features.shape[2]))
+    size = max(1, slice_bytes // ((1 if codes else 4) * scaled.shape[1] * scaled.shape[2]))
     slices = (scorer.bank[start : start + size] for start in range(0, len(scorer.bank), size))
-    closest = functools.reduce(tf.maximum, (highest(_closeness(scaled, entries, step)) for entries in slices))
-    distances = tf.sqrt(tf.nn.relu(closest * np.float32(-2 * step) + own))
+    closest = functools.reduce(tf.maximum, (highest(closeness(scaled, entries, codes, step)) for entries in slices))
+    distances = tf.sqrt(tf.nn.relu(closest * np.float32(-2) + own))
     return _of_cells(scorer, tf.squeeze(distances, axis=-1))
 
 
@@ -53,13 +54,3 @@ def _widened(scores: tf.Tensor, window: int) -> tf.Tensor:
         return scores
     around = tf.pad(scores, [[0, 0], *[[window - 1, window - 1]] * 2])
     return tf.squeeze(tf.nn.max_pool2d(around[..., None], window, 1, "VALID"), axis=-1)
-
-
-def _closeness(scaled: tf.Tensor, bank: Array, step: float) -> tf.Tensor:
-    """How close entries of the bank are to patches (N, R, C, D), as a 1x1 convolution: (N, R, C, entries).
-
-    It is (|x|^2 - |x - b|^2) / 2 in units of `step`, so that the kernel is of whole numbers where the bank is of whole
-    steps.
-    """
-    kernel = tf.constant(bank.T[None, None] / step)
-    return tf.nn.bias_add(tf.nn.conv2d(scaled, kernel, 1, "VALID"), tf.constant((bank**2).sum(axis=1) / (-2 * step)))

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fomoad.scorers.steps import in_steps
+from fomoad.scorers.steps import SMALLEST, STEPS, Codes, in_steps
 
 Array = NDArray[np.float32]
 Scale = Literal["none", "global", "place"]
@@ -37,6 +37,8 @@ DIRECTIONS: Final = 96
 """Directions of the largest variance that wide features keep: the rest costs flash and time, and finds nothing more."""
 WHITENING_FLOOR: Final = 0.01
 """Added to the variances of all directions, in units of their mean: the smallest are not known well."""
+MARGIN: Final = 2.0
+"""int8 codes reach so many times as far as the training features: what defects look like lies outside of those."""
 
 
 @dataclass(frozen=True)
@@ -62,15 +64,25 @@ class Moments:
 
 
 @dataclass(frozen=True)
+class Rounding:
+    """The int8 codes of scaled features, and those of whitened ones, both with 0 at code 0."""
+
+    scaled: Codes
+    whitened: Codes
+
+
+@dataclass(frozen=True)
 class Standardisation:
     """(x `gain` + `offset`) `whitening_matrix`.
 
-    `gain` and `offset` are (rows, columns, D), `whitening_matrix` is (D, d).
+    `gain` and `offset` are (rows, columns, D), `whitening_matrix` is (D, d). With `rounding`, features are rounded
+    before and after the product, as an int8 convolution does, and so is whatever a scorer multiplies them with.
     """
 
     gain: Array
     offset: Array
     whitening_matrix: Array
+    rounding: Rounding | None = None
 
     @property
     def positions(self) -> int:
@@ -79,13 +91,11 @@ class Standardisation:
 
     def __call__(self, features: Array) -> Array:
         """Standardise features (..., rows, columns, D)."""
-        whitened: Array = (features * self.gain + self.offset) @ self.whitening_matrix
-        return whitened
+        return self._whiten(features * self.gain + self.offset)
 
     def at(self, positions: NDArray[np.int64], features: Array) -> Array:
         """Standardise features (n, D) that were taken at `positions` (n,), counted row by row."""
-        whitened: Array = self._scaled_at(positions, features) @ self.whitening_matrix
-        return whitened
+        return self._whiten(self._scaled_at(positions, features))
 
     @property
     def dimensions(self) -> int:
@@ -96,9 +106,16 @@ class Standardisation:
         """The same of codes (..., D) in place of the features `scale` * (code - `zero`), both (D,)."""
         return replace(self, gain=self.gain * scale, offset=self.offset - self.gain * scale * zero)
 
-    def rounded(self) -> "Standardisation":
-        """The standardisation whose `whitening_matrix` is rounded to whole steps, for int8."""
-        return replace(self, whitening_matrix=in_steps(self.whitening_matrix))
+    def rounded(self, positions: NDArray[np.int64], features: Array) -> "Standardisation":
+        """What int8 makes of it: the `whitening_matrix` in whole steps, and `rounding`.
+
+        Codes reach MARGIN times as far as the training features (n, D) from `positions` (n,).
+        """
+        matrix = in_steps(self.whitening_matrix)
+        scaled = self._scaled_at(positions, features)
+        before = _codes_around(scaled)
+        after = _codes_around(before.rounded(scaled) @ matrix)
+        return replace(self, whitening_matrix=matrix, rounding=Rounding(before, after))
 
     def whitened(self, positions: NDArray[np.int64], features: Array, power: float = WHITENING) -> "Standardisation":
         """The standardisation that scales like this one, then whitens by features (n, D) from `positions` (n,).
@@ -116,6 +133,14 @@ class Standardisation:
         else:
             whitening_matrix = whitening_matrix @ directions.T
         return replace(self, whitening_matrix=whitening_matrix.astype(np.float32))
+
+    def _whiten(self, scaled: Array) -> Array:
+        whitened: Array
+        if self.rounding is None:
+            whitened = scaled @ self.whitening_matrix
+        else:
+            whitened = self.rounding.whitened.rounded(self.rounding.scaled.rounded(scaled) @ self.whitening_matrix)
+        return whitened
 
     def _scaled_at(self, positions: NDArray[np.int64], features: Array) -> Array:
         dimensions = features.shape[-1]
@@ -146,6 +171,11 @@ def standardisation(moments: Moments, scale: Scale = "place") -> Standardisation
         gain *= places[..., None]
     unwhitened = np.eye(gain.shape[-1], dtype=np.float32)
     return Standardisation(gain.astype(np.float32), (-centre * gain).astype(np.float32), unwhitened)
+
+
+def _codes_around(values: Array) -> Codes:
+    """Codes that reach MARGIN times as far as these values on either side of 0."""
+    return Codes(max(MARGIN * float(np.abs(values).max()) / STEPS, SMALLEST))
 
 
 def _rotation(side: int) -> NDArray[np.float64]:

@@ -1,33 +1,68 @@
-"""Standardisation as TensorFlow operations."""
-
-from typing import Final
+"""Standardisation as TensorFlow operations, and what the graphs of scorers have in common."""
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from fomoad.scorers.standardisation import Standardisation
-from fomoad.scorers.steps import step_of
+from fomoad.scorers.steps import STEPS, Codes, step_of
 
 Array = NDArray[np.float32]
 
-SLICE: Final = 64
-"""Columns of a matrix that a graph multiplies with at a time: a microcontroller's memory holds but one slice."""
+
+def standardise(standardisation: Standardisation, *features: tf.Tensor) -> tf.Tensor:
+    """The same as calling the standardisation, (N, rows, columns, D) to (N, rows, columns, d).
+
+    Features in several parts along D are joined when they are scaled, and rounded where they are.
+    """
+    rounding, matrix = standardisation.rounding, standardisation.whitening_matrix
+    scaled, start = [], 0
+    for part in features:
+        mine = np.s_[..., start : start + part.shape[-1]]
+        gain, offset = (tf.constant(each[mine]) for each in (standardisation.gain, standardisation.offset))
+        scaled.append(rounded(part * gain + offset, rounding.scaled if rounding else None))
+        start += part.shape[-1]
+    joined = scaled[0] if len(scaled) == 1 else tf.concat(scaled, axis=-1)
+    if rounding is None:
+        return tf.nn.conv2d(joined, tf.constant(matrix[None, None]), 1, "VALID")
+    return rounded(tf.nn.conv2d(joined, int8_kernel(matrix), 1, "VALID"), rounding.whitened)
 
 
-def standardise(standardisation: Standardisation, features: tf.Tensor) -> tf.Tensor:
-    """The same as calling the standardisation, (N, rows, columns, D) to (N, rows, columns, D)."""
-    matrix = standardisation.whitening_matrix
-    step = step_of(matrix)  # taken out of the matrix, which is then of whole numbers where it is rounded
-    gain, offset = tf.constant(standardisation.gain * step), tf.constant(standardisation.offset * step)
-    return products(features * gain + offset, matrix / step)
+def closeness(features: tf.Tensor, entries: Array, codes: Codes | None, step: float | None = None) -> tf.Tensor:
+    """(|x|^2 - |x - e|^2) / 2 of cells x (N, R, C, D) and each of some entries e (K, D): (N, R, C, K).
+
+    With `codes`, as an int8 convolution computes it, whose kernel is of steps of the size `step` (None: that of these
+    entries).
+    """
+    kernel = int8_kernel(entries.T, step) if codes else tf.constant(entries.T[None, None])
+    constants = tf.constant((entries**2).sum(axis=1) / -2)
+    return rounded(tf.nn.bias_add(tf.nn.conv2d(features, kernel, 1, "VALID"), constants), codes)
 
 
-def products(features: tf.Tensor, matrix: Array) -> tf.Tensor:
-    """Features (N, rows, columns, D) times a matrix (D, M), slice by slice."""
-    slices = [matrix[:, start : start + SLICE] for start in range(0, matrix.shape[1], SLICE)]
-    found = [tf.nn.conv2d(features, tf.constant(each[None, None]), 1, "VALID") for each in slices]
-    return found[0] if len(found) == 1 else tf.concat(found, axis=-1)
+def int8_kernel(matrix: Array, step: float | None = None) -> tf.Tensor:
+    """A matrix (D, K) of whole steps as a kernel (1, 1, D, K) that the TFLite converter takes for an int8 one."""
+    reach = STEPS * (step or step_of(matrix))
+    return tf.quantization.fake_quant_with_min_max_args(
+        tf.constant(matrix[None, None]), -reach, reach, num_bits=8, narrow_range=True
+    )
+
+
+def rounded(values: tf.Tensor, codes: Codes | None) -> tf.Tensor:
+    """Values that have a code, by an operation that tells the TFLite converter to compute them in int8."""
+    if codes is None:
+        return values
+    return tf.quantization.fake_quant_with_min_max_args(values, codes.low, codes.high, num_bits=8)
+
+
+def as_codes(values: tf.Tensor, codes: Codes | None) -> tuple[tf.Tensor, float, int]:
+    """The float32 codes of rounded values, their step, and the code of 0: values = step * (codes - zero).
+
+    `fomoad.export.widening` makes one cheap operation of it. Without codes, the values themselves.
+    """
+    if codes is None:
+        return values, 1.0, 0
+    scaled = values * np.float32(1 / codes.step)
+    return scaled + np.float32(codes.zero) if codes.zero else scaled, codes.step, codes.zero
 
 
 def only(scores: tf.Tensor, counted: NDArray[np.bool_]) -> tf.Tensor:

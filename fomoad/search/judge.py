@@ -164,7 +164,7 @@ class Judge:
         take = functools.partial(widest.take, layers, pooling)
         stored = self._features(settings, widest)
         source = FeatureSource(StoredFeatures(stored), take, settings.memory_limit * 2**20)
-        scorer = fitters.fitter(settings, self._parts.images.shape).scorer(source, self._parts.sample_ids).rounded()
+        scorer = fitters.fitter(settings, self._parts.images.shape).scorer(source, self._parts.sample_ids, rounded=True)
         return _Fitted(widest, features, take, stored, scorer)
 
     def _maps(self, settings: TrainSettings, fitted: _Fitted) -> dict[str, Array]:

@@ -30,7 +30,7 @@ class DetectorGraph:
             scores = self.scorer.graph(self.features.graph(images))
         else:
             codes, units = self.features.codes(images, self.ranges)
-            scores = self.scorer.of_codes(units.scale, units.zero).graph(codes)
+            scores = self.scorer.of_codes(units.scale, units.zero).graph(*codes)
         if self.divisor != 1.0:
             scores = scores * np.float32(1 / self.divisor)
         if self.highest_score is not None:

@@ -84,11 +84,14 @@ class Fitter(Protocol[F]):
     def fit(self, source: Source, sample_ids: Sequence[str]) -> F:
         """Fit to float features."""
 
-    def scorer(self, source: Source, sample_ids: Sequence[str]) -> Scorer:
-        """The scorer of `fit` alone, without the scores of the training images: where no threshold is asked for."""
+    def scorer(self, source: Source, sample_ids: Sequence[str], rounded: bool = False) -> Scorer:
+        """The scorer of `fit` alone, without the scores of the training images: where no threshold is asked for.
+
+        With `rounded`, one that computes as int8 kernels do.
+        """
 
     def refit(self, source: Source, sample_ids: Sequence[str], start: F) -> F:
-        """Fit to the int8 features of the same images, starting from `start`; large constants are in whole steps.
+        """Fit a scorer that computes as int8 kernels do to the int8 features of the same images, starting from `start`.
 
         Fitted from nothing, a mixture ends in another optimum and a memory bank takes other patches, which moves
         scores by more than the kernels' rounding does.

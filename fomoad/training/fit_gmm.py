@@ -72,11 +72,11 @@ class GmmFitter:
             log(f"For so few images the mixture has {count} components instead of {self.components}.")
         return _scored(source, sample, samples, fit)
 
-    def scorer(self, source: Source, sample_ids: Sequence[str]) -> GmmScorer:
+    def scorer(self, source: Source, sample_ids: Sequence[str], rounded: bool = False) -> GmmScorer:
         """Fit one mixture to the features of all images."""
         sample = sampling.draw(source, sample_ids, self.seed, self.counted)
         with threadpool_limits(1):
-            return self._fit_without(sample, self._most(sample), None)
+            return self._fit_without(sample, self._most(sample), None, rounded)
 
     def refit(self, source: Source, sample_ids: Sequence[str], start: GmmFit) -> GmmFit:
         """Fit to int8 features: each mixture starts from its match in `start`."""
@@ -86,7 +86,8 @@ class GmmFitter:
         def fit_without(fold: int | None) -> GmmScorer:
             cells, moments = sample.without(fold)
             begin = start.scorer if fold is None else start.held_out[fold]
-            standardise = sampling.scale_again(moments, self.scale, begin.standardise).rounded()
+            standardise = sampling.scale_again(moments, self.scale, begin.standardise)
+            standardise = standardise.rounded(cells.positions, cells.features)
             fitted = refit_mixture(standardise.at(cells.positions, cells.features), standardise, begin)
             return replace(fitted, counted=self.counted)
 
@@ -102,9 +103,9 @@ class GmmFitter:
     def _fit_all(self, sample: Sample, count: int) -> list[GmmScorer]:
         return _each(functools.partial(self._fit_without, sample, count), sample)
 
-    def _fit_without(self, sample: Sample, count: int, fold: int | None) -> GmmScorer:
+    def _fit_without(self, sample: Sample, count: int, fold: int | None, rounded: bool = False) -> GmmScorer:
         cells, moments = sample.without(fold)
-        standardise = sampling.whiten(cells, moments, self.scale)
+        standardise = sampling.whiten(cells, moments, self.scale, rounded)
         fitted = fit_mixture(standardise.at(cells.positions, cells.features), standardise, count, self.seed)
         return replace(fitted, counted=self.counted)
 
@@ -135,7 +136,7 @@ def refit_mixture(cells: Array, standardise: Standardisation, start: GmmScorer) 
         tol=ANY_GAIN,
         random_state=0,
     )
-    return _calibrated(_maximise(mixture, cells, standardise).rounded(), cells)
+    return _calibrated(_maximise(mixture, cells, standardise), cells)
 
 
 def _maximise(mixture: "GaussianMixture", cells: Array, standardise: Standardisation) -> GmmScorer:
@@ -159,7 +160,8 @@ def _maximise(mixture: "GaussianMixture", cells: Array, standardise: Standardisa
 
 
 def _calibrated(scorer: GmmScorer, cells: Array) -> GmmScorer:
-    """The scorer whose scores are standardised over the cells (n, D) that it was fitted to."""
+    """The scorer, rounded where its features are, with scores standardised over the cells (n, D) that it fits."""
+    scorer = scorer.rounded()
     likelihood = scorer.log_likelihood(cells)
     return replace(scorer, mean=float(likelihood.mean()), deviation=float(max(likelihood.std(), 1e-6)))
 

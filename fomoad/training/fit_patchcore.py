@@ -34,6 +34,8 @@ MERGED_BYTES: Final = 32 * 2**20
 """Features that are scored at a time: enough for many patches to meet a neighbourhood of the memory bank together."""
 MAX_BANK: Final = 20_000
 """Entries of a memory bank at most: with 192 features, a float32 model of 15 MB."""
+BIAS_BYTES: Final = 4
+"""An entry takes these and a byte a feature, so that as many fewer as that makes are always enough."""
 MIN_BANK: Final = 10
 """A memory bank does not shrink to fewer entries than this."""
 
@@ -72,12 +74,12 @@ class PatchCoreFitter:
         scorers = self._scorers(source, samples, standardisations, patches)
         return _scored(source, sample, samples, scorers, patches)
 
-    def scorer(self, source: Source, sample_ids: Sequence[str]) -> PatchCoreScorer:
+    def scorer(self, source: Source, sample_ids: Sequence[str], rounded: bool = False) -> PatchCoreScorer:
         """Select a memory bank from the features of all images."""
         samples = sampling.number_samples(sample_ids)
         sample = sampling.draw(source, sample_ids, self.seed, self.counted)
         with threadpool_limits(1):
-            standardise = sampling.whiten(*sample.without(None), self.scale)
+            standardise = sampling.whiten(*sample.without(None), self.scale, rounded)
         [scorer] = self._scorers(source, samples, [standardise], self._select(source, standardise))
         return scorer
 
@@ -85,14 +87,13 @@ class PatchCoreFitter:
         """Fit to int8 features: the bank is made of the same patches as that of `start`."""
         samples = sampling.number_samples(sample_ids)
         sample = sampling.draw(source, sample_ids, self.seed, self.counted)
-        standardisations = [each.rounded() for each in _standardisations(sample, self.scale)]
+        standardisations = _standardisations(sample, self.scale, rounded=True)
         scorers = self._scorers(source, samples, standardisations, start.patches)
-        return _scored(source, sample, samples, [scorer.rounded() for scorer in scorers], start.patches)
+        return _scored(source, sample, samples, scorers, start.patches)
 
     def shrink(self, source: Source, sample_ids: Sequence[str], fit: PatchCoreFit, excess: int) -> PatchCoreFit | None:
         """The fit whose bank is made of the first picks only: greedy picks are nested."""
-        # An entry takes a byte a feature and a little more, so that this many fewer are always enough.
-        kept = len(fit.patches) - math.ceil(excess / fit.scorer.bank.shape[1])
+        kept = len(fit.patches) - math.ceil(excess / (fit.scorer.bank.shape[1] + BIAS_BYTES))
         if kept < max(self.k, MIN_BANK):
             return None
         log(f"The memory bank shrinks from {len(fit.patches)} to {kept} entries to fit into the flash.")
@@ -142,15 +143,17 @@ class PatchCoreFitter:
         k = min(self.k, len(patches))
         with threadpool_limits(1):
             return [
-                PatchCoreScorer(each, each.at(patches % positions, gathered), owners, k, self.window, self.counted)
+                PatchCoreScorer(
+                    each, each.at(patches % positions, gathered), owners, k, self.window, self.counted
+                ).rounded()
                 for each in standardisations
             ]
 
 
-def _standardisations(sample: Sample, scale: Scale) -> list[Standardisation]:
+def _standardisations(sample: Sample, scale: Scale, rounded: bool = False) -> list[Standardisation]:
     """By all images, then by those of all folds but one."""
     with threadpool_limits(1):
-        return [sampling.whiten(*sample.without(fold), scale) for fold in (None, *range(sample.folds))]
+        return [sampling.whiten(*sample.without(fold), scale, rounded) for fold in (None, *range(sample.folds))]
 
 
 @dataclass(frozen=True)

@@ -92,8 +92,7 @@ def int8_content(
     """The int8 TFLite model of a scorer of int8 features; its output's range ends at `highest_score`."""
     detector = DetectorGraph(features, scorer, divisor, ranges, highest_score)
     with step(f"Converting to {tflite.INT8_FILE}"):
-        content = tflite.convert_int8(Exported(detector.graph, image_shape))
-        return widening.store_as_int8(widening.read_codes_by_cast(content))
+        return widening.read_codes_by_cast(tflite.convert_int8(Exported(detector.graph, image_shape)))
 
 
 def own_threshold(settings: TrainSettings, float_fit: Scored, fit: Scored) -> float:

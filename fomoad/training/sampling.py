@@ -134,14 +134,15 @@ def draw(source: Source, sample_ids: Sequence[str], seed: int, counted: Counted 
     return Sample(fold_of, [moments[fold] for fold in sorted(moments)], sampled)
 
 
-def whiten(cells: Cells, moments: list[Moments], scale: Scale) -> Standardisation:
-    """The standardisation by the moments of some images, and the whitening by cells of them.
+def whiten(cells: Cells, moments: list[Moments], scale: Scale, rounded: bool = False) -> Standardisation:
+    """The standardisation by the moments of some images, and the whitening by cells of them; `rounded` for int8.
 
     Features that are not scaled are not whitened either: distances are those of what the backbone gives. The bytes are
     the same on any number of processors where products are limited to one thread (threadpoolctl).
     """
     scaling = standardisation(functools.reduce(operator.add, moments), scale)
-    return scaling.whitened(cells.positions, cells.features, 0.0 if scale == "none" else WHITENING)
+    found = scaling.whitened(cells.positions, cells.features, 0.0 if scale == "none" else WHITENING)
+    return found.rounded(cells.positions, cells.features) if rounded else found
 
 
 def scale_again(moments: list[Moments], scale: Scale, start: Standardisation) -> Standardisation:

@@ -22,7 +22,8 @@ from fomoad.features.pooling import Features, Pooling
 from fomoad.scorers.counted import Counted
 from fomoad.scorers.gmm import GmmScorer
 from fomoad.scorers.patchcore import PatchCoreScorer
-from fomoad.scorers.standardisation import Standardisation
+from fomoad.scorers.standardisation import Rounding, Standardisation
+from fomoad.scorers.steps import Codes
 from fomoad.training.fit import Fit, Scored
 from fomoad.training.fit_gmm import GmmFit
 from fomoad.training.model_files import Model
@@ -71,8 +72,8 @@ class TrainingState:
 _CLASSES: Final[dict[str, Callable[..., Any]]] = {
     each.__name__: each
     for each in (
-        Addition, Affine, Cells, Convolution, Counted, Features, GmmScorer, KeptFit, MaxPooling, Network, Normalisation,
-        PatchCoreScorer, Pooling, Standardisation, TrainingState,
+        Addition, Affine, Cells, Codes, Convolution, Counted, Features, GmmScorer, KeptFit, MaxPooling, Network,
+        Normalisation, PatchCoreScorer, Pooling, Rounding, Standardisation, TrainingState,
     )
 }  # fmt: skip
 """All that a state may be made of, beside numbers, texts, lists and arrays."""
@@ -115,6 +116,8 @@ def read(model: Path) -> TrainingState:
         raise UserError(f"{path} holds no state that an update can start from ({error!r}): train again.") from error
     if not isinstance(state, TrainingState):
         raise UserError(f"{path} holds no state that an update can start from: train again.")
+    if state.int8_fit.scorer.standardise.rounding is None:
+        raise UserError(f"{path} is of an older version, whose int8 models computed otherwise: train again.")
     return state
 
 

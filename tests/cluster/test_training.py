@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fomoad import cli
 from fomoad.backbones.weights import Weights
@@ -25,6 +26,8 @@ from fomoad.errors import UserError
 from fomoad.features.backbone_file import BackboneFile
 from fomoad.features.shared import SharedFeatures
 from fomoad.features.store import FeatureSource, Source
+from fomoad.inference.model import load_model
+from fomoad.metadata import AnomalyMetadata
 from fomoad.training import places
 from fomoad.training.fit_gmm import GmmFitter
 from fomoad.training.fit_patchcore import Gather, PatchCoreFit, PatchCoreFitter
@@ -200,9 +203,12 @@ def test_a_mixture_is_the_same(images: dataset.Images, backbone: BackboneFile, w
 def test_all_files_have_the_bytes_of_a_training_in_one_process(
     data: Path, random_weights: Path, tmp_path: Path
 ) -> None:
-    """By the command, whose shared directory is empty afterwards."""
+    """By the command, whose shared directory is empty afterwards; with a mask, whose cells are 0 in every file."""
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    mask[: SIDE // 2, SIDE // 2 :] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
     arguments = ["train", "--data-directory", str(data), "--weights", str(random_weights), "--tune=off"]
-    arguments += ["--scoring-function=patchcore"]
+    arguments += ["--scoring-function=patchcore", "--ignore-mask", str(tmp_path / "mask.png")]
     assert cli.main([*arguments, "--out-directory", str(tmp_path / "here")]) == 0
     (tmp_path / "shared").mkdir()
     cluster = ["--cluster=local:2", "--shared-directory", str(tmp_path / "shared")]
@@ -212,6 +218,14 @@ def test_all_files_have_the_bytes_of_a_training_in_one_process(
     assert names == {path.name for path in (tmp_path / "there").iterdir()}
     for name in names:
         assert (tmp_path / "there" / name).read_bytes() == (tmp_path / "here" / name).read_bytes(), name
+    metadata = AnomalyMetadata.model_validate_json((tmp_path / "there" / "anomaly_metadata.json").read_bytes())
+    counted = metadata.grid.counted()
+    assert counted is not None
+    noise = np.random.default_rng(0).uniform(0, 1, (2, SIDE, SIDE, 1)).astype(np.float32)
+    for name in metadata.models:
+        grids = load_model(tmp_path / "there" / name, True).score(noise)
+        assert not grids[:, ~counted].any()
+        assert grids[:, counted].all()
 
 
 def test_data_that_a_worker_does_not_see_are_named(backbone: BackboneFile, tmp_path: Path) -> None:

@@ -104,7 +104,9 @@ def test_a_fit_is_that_of_the_places_that_count_alone(number: int) -> None:
         assert not found[:, ~places].any()
         at = masked.score_at(np.arange(16), garbage[0].reshape(16, 6)).reshape(4, 4)
         np.testing.assert_allclose(at, found[0], rtol=1e-4, atol=1e-4)
-        np.testing.assert_allclose(masked.graph(garbage).numpy(), found, rtol=1e-3, atol=1e-2)
+        # Rounded for int8, a value half-way between two codes may go either way.
+        close = np.isclose(masked.graph(garbage).numpy(), found, rtol=1e-3, atol=1e-2)
+        assert close.mean() >= (1 if masked.standardise.rounding is None else 0.99)
 
 
 def test_windows_give_no_score_of_an_ignored_place_to_a_cell() -> None:

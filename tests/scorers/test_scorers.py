@@ -175,7 +175,8 @@ def test_patchcore_graph_computes_the_same(k: int, entries_at_a_time: int) -> No
     """However the bank of 150 is sliced."""
     scorer = patchcore(k)
     features = np.concatenate([CELLS[-50:], FAR[:10]]).reshape(1, 6, 10, -1)
-    close(patchcore_graph(scorer, tf.constant(features), entries_at_a_time * 4 * 60).numpy(), scorer.score(features))
+    scores = patchcore_graph(scorer, tf.constant(features), slice_bytes=entries_at_a_time * 4 * 60)
+    close(scores.numpy(), scorer.score(features))
 
 
 def test_standardisation_is_each_place_s_own() -> None:
@@ -247,7 +248,7 @@ def test_a_rounded_whitening_matrix_is_made_of_127_steps() -> None:
     """And differs from the exact one by half a step at most."""
     standardise, _ = scaled(CELLS)
     step = np.abs(standardise.whitening_matrix).max() / 127
-    steps = standardise.rounded().whitening_matrix / step
+    steps = standardise.rounded(np.zeros(len(CELLS), np.int64), CELLS).whitening_matrix / step
     np.testing.assert_allclose(steps, np.round(steps), atol=1e-3)
     assert np.abs(steps).max() == pytest.approx(127)
     assert np.abs(steps - standardise.whitening_matrix / step).max() < 0.501

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from fomoad.fleet.rows import Row
 from fomoad.inference.model import load_model
 from fomoad.inference.predict import load_detector
 from fomoad.maintenance import update
+from fomoad.maintenance.originals import Originals
+from fomoad.maintenance.update import Before
 from fomoad.metadata import AnomalyMetadata
 from fomoad.parameters import Parameters
 from fomoad.scorers.gmm import GmmScorer
@@ -171,6 +174,64 @@ def test_an_update_takes_the_mask_along(masked: Any) -> None:
         assert not fit.scorer.score(features[0])[:, _ignored(metadata)].any()
         assert fit.scorer.size == before.fit.scorer.size
         assert not np.array_equal(fit.scorer.score(features[0]), before.fit.scorer.score(features[0]))
+
+
+def test_calibration_sees_no_ignored_cell(masked: Any, tmp_path: Path) -> None:
+    """Labelled images with and without garbage behind the mask get the same thresholds."""
+    folder, metadata = masked
+    images = textures(24, SHAPE, 4)
+    images[12:, 20:36, 30:46] = 1
+    garbage = images.copy()
+    garbage[::2, :, UNSEEN:] = np.random.default_rng(5).uniform(0, 1, garbage[::2, :, UNSEEN:].shape)
+    labels = np.stack([np.repeat([2, 1], 12), np.arange(24), *np.zeros((2, 24))], axis=1).astype(np.int32)
+    found = []
+    for name, each in (("clean", images), ("garbage", garbage)):
+        data = write_data(tmp_path / name, images[:2])
+        np.save(data / "X_split_test.npy", each)
+        np.save(data / "Y_split_test.npy", labels)
+        models = shutil.copytree(folder / "out", tmp_path / f"{name} models")
+        arguments = ["--models", str(models), "--data-directory", str(data), "--objective", "recall=0.9"]
+        assert cli.main(["calibrate", *arguments]) == 0
+        found.append(AnomalyMetadata.model_validate_json((models / "anomaly_metadata.json").read_bytes()))
+    assert found[0].models == found[1].models
+    assert found[0].grid.ignored == metadata.grid.ignored
+    for name, record in found[0].models.items():
+        assert record.threshold.method == "calibrated"
+        assert record.threshold.suggested != metadata.models[name].threshold.suggested
+
+
+def test_an_update_with_the_training_s_images_ignores_the_same_cells(masked: Any, tmp_path: Path) -> None:
+    """In every file; what photos show behind the mask moves no held-out score, and so no threshold."""
+    folder, metadata = masked
+    photos = textures(6, SHAPE, 6)
+    photos[:, :, UNSEEN:] = np.random.default_rng(7).uniform(0, 1, photos[:, :, UNSEEN:].shape)
+    (tmp_path / "good").mkdir()
+    for number, photo in enumerate(photos):
+        Image.fromarray(np.round(photo[..., 0] * 255).astype(np.uint8)).save(tmp_path / "good" / f"{number}.png")
+    arguments = ["--models", str(folder / "out"), "--good", str(tmp_path / "good"), "--force"]
+    arguments += ["--data-directory", str(folder / "data"), "--out-directory", str(tmp_path / "new")]
+    assert cli.main(["update", *arguments]) == 0
+    described = AnomalyMetadata.model_validate_json((tmp_path / "new" / "anomaly_metadata.json").read_bytes())
+    assert described.training_images == 26
+    assert described.grid.ignored == metadata.grid.ignored
+    noise = np.random.default_rng(3).uniform(0, 1, (2, *SHAPE)).astype(np.float32)
+    for name in MODELS:
+        grids = load_model(tmp_path / "new" / name, True).score(noise)
+        assert not grids[:, _ignored(metadata)].any()
+        assert grids[:, ~_ignored(metadata)].any()
+
+    before = Before.read(folder / "out")
+    originals = Originals.open(folder / "data", before.metadata, before.settings, before.state)
+    grids = originals.floats.first()[0]
+    features = (np.random.default_rng(8).normal(0, 1, (4, *grids.shape)) + grids).astype(np.float32)
+    garbage = features.copy()
+    counted = before.state.fit.scorer.counted
+    assert counted is not None
+    garbage[:, ~counted.places] *= 99
+    names = [f"photo {number}" for number in range(4)]
+    fits = [originals.refit(before.state, before.settings, each, each, names) for each in (features, garbage)]
+    for clean, other in zip(*fits, strict=True):
+        np.testing.assert_array_equal(clean.held_out_scores, other.held_out_scores)
 
 
 def _open(data: Path, mask: Path | str, **others: Any) -> Any:

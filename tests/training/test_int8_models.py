@@ -7,7 +7,8 @@ import pytest
 
 from fomoad import cli
 from fomoad.data.samples import generate
-from fomoad.device import micro
+from fomoad.device import costs, micro
+from fomoad.export import tflite_file
 from fomoad.inference.model import load_model
 from fomoad.metadata import AnomalyMetadata
 from tests.support.kernels import on_micro, on_reference
@@ -50,6 +51,18 @@ def test_the_default_mixture_fits_a_small_device(trained: Any) -> None:
     if metadata.scoring_function == "gmm":
         assert profile.flash_bytes < 256 * KILOBYTES
         assert profile.arena_bytes < 256 * KILOBYTES
+
+
+def test_products_with_matrices_are_in_int8_and_estimates_follow(trained: Any) -> None:
+    """All but sums, which are convolutions with one output; million instructions on Cortex-M4F, M7 and M55."""
+    out, metadata, _ = trained
+    for operation in tflite_file.operations((out / INT8).read_bytes()):
+        if costs.macs(operation) and operation.outputs[0].shape[-1] > 1:
+            assert costs.precision(operation) == "int8"
+    most = {"gmm": (45, 45, 18), "patchcore": (65, 60, 35)}[metadata.scoring_function]
+    for latency, millions in zip(metadata.models[INT8].profile.latency, most, strict=False):
+        assert sum(latency.instructions.values()) < millions * 1e6
+        assert "CONV_2D 1 x 1, hybrid" not in latency.instructions
 
 
 def test_int8_scores_cells_as_float_does(trained: Any) -> None:

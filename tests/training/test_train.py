@@ -218,7 +218,8 @@ def test_limits_of_a_device_are_kept_or_the_model_refused(
     if metadata["scoring_function"] == "patchcore":
         assert code == 0
         smaller = json.loads((tmp_path / "flash" / "anomaly_metadata.json").read_text())
-        assert (tmp_path / "flash" / tflite.INT8_FILE).stat().st_size <= limit
+        # No more goes than must: an entry takes some 100 bytes, and the file's parts begin at round addresses.
+        assert limit - 500 < (tmp_path / "flash" / tflite.INT8_FILE).stat().st_size <= limit
         assert smaller["scorer_size"] < metadata["scorer_size"]
         assert smaller["settings"] == metadata["settings"] | {"max_flash": limit}
     else:
