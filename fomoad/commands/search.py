@@ -16,6 +16,13 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photos", type=Path, metavar="PHOTOS", help="folder of photos, or a data directory")
     parser.add_argument("--out-directory", type=Path, required=True, help="folder for best/, trials/ and report.html")
     parser.add_argument("--size", help=f"sides to try, in pixels (default: {','.join(map(str, SIZES))})")
+    parser.add_argument(
+        "--sampler",
+        choices=("order", "tpe"),
+        default="order",
+        help="try all in a fixed order, or some that are suggested",
+    )
+    parser.add_argument("--trials", type=int, help="how many --sampler tpe tries (default: 60)")
     parser.add_argument("--storage", help="journal file, sqlite:///FILE or postgresql://... (default: in the output)")
     parser.add_argument("--study", default="fomoad", help="name of the study in the storage (default: fomoad)")
     parser.add_argument("--workers", type=int, help="processes on this machine, a thread each (default: 1)")

@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from fomoad.cluster import open as cluster
 from fomoad.data import dataset
@@ -14,6 +14,8 @@ from fomoad.search.judge import Budget
 from fomoad.search.page import REPORT_FILE
 from fomoad.search.run import JOURNAL, Search, run_search, settings_of, status
 from fomoad.settings import TrainSettings, argument_name, validate
+
+TRIALS: Final = 60
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -55,6 +57,12 @@ def build(arguments: argparse.Namespace) -> Search:
         raise UserError(f"--workers cannot be {arguments.workers}: give a whole number from 1.")
     if arguments.workers is not None and arguments.cluster is not None:
         raise UserError("--workers and --cluster cannot be given together: a cluster brings its own workers.")
+    if arguments.cluster is not None and arguments.sampler == "tpe":
+        raise UserError(
+            "--sampler tpe and --cluster cannot be given together: what it suggests waits for what is found."
+        )
+    if arguments.trials is not None and (arguments.sampler != "tpe" or arguments.trials < 1):
+        raise UserError("--trials says how many candidates --sampler tpe tries: give both, and a whole number from 1.")
     out: Path = arguments.out_directory
     for name in ("max_flash", "max_ram", "cache_limit"):
         if getattr(arguments, name) < 0:
@@ -73,6 +81,7 @@ def build(arguments: argparse.Namespace) -> Search:
         seed=common.seed,
         cache_bytes=arguments.cache_limit * 2**20,
         cluster=where,
+        sampled=(arguments.trials or TRIALS) if arguments.sampler == "tpe" else None,
     )
 
 

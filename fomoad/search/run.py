@@ -25,6 +25,7 @@ from fomoad.search.choice import LEAST_BY_MADE, choose
 from fomoad.search.judge import Budget, Metric
 from fomoad.search.page import REPORT_FILE, RESULTS_FILE, Entry, Results, agreement, findings, page
 from fomoad.search.parts import Photos, digest
+from fomoad.search.sampler import InOrder, Sampler, Tpe
 from fomoad.search.space import Space, label
 from fomoad.search.study import Outcome, Study
 from fomoad.search.worker import Conditions, Task, figures, judged, opened, trained
@@ -41,6 +42,7 @@ class Search:
 
     `photos` is a folder of photos or a data directory. Everything is written below `out`; what processes share lies in
     `work`. Candidates are judged on `cluster`, or by processes here that share the study with others elsewhere.
+    `sampled` are tried, as an estimator suggests, first the most promising one of each side; None: all.
     """
 
     photos: Path
@@ -56,6 +58,16 @@ class Search:
     seed: int
     cache_bytes: int
     cluster: Cluster
+    sampled: int | None = None
+
+    @property
+    def sampler(self) -> Sampler:
+        """What says which candidates are tried."""
+        if self.sampled is None:
+            return InOrder(len(self.space.candidates))
+        by_side = {self.space.candidates[position].side: position for position in reversed(self.space.by_promise())}
+        read = [self.space.read(candidate) for candidate in self.space.candidates]
+        return Tpe(read, sorted(by_side.values()), self.sampled, self.seed)
 
     def conditions(self) -> Conditions:
         """What all candidates are judged on and by. Reads all photos once."""
@@ -70,7 +82,7 @@ class Search:
         varying = [
             {name: candidate.parameters()[name] for name in self.space.axes} for candidate in self.space.candidates
         ]
-        return Study(self.storage, self.study, about, varying)
+        return Study(self.storage, self.study, about, varying, self.sampler)
 
     def task(self, conditions: Conditions, position: int) -> Task:
         """What one candidate takes."""
@@ -92,7 +104,7 @@ def run_search(search: Search, workers: int) -> Results:
         for side in sorted({candidate.side for candidate in search.space.candidates}):
             opened(conditions.photos, side)
         if search.cluster.address is None:
-            log(f"{len(search.space.candidates)} candidates, {workers} workers here")
+            log(f"{search.sampler.total} of {len(search.space.candidates)} candidates, {workers} workers here")
             _work_until_finished(search, study, workers, conditions)
         else:
             _work_on_cluster(search, study, engine, conditions)
@@ -177,7 +189,7 @@ def _progress(search: Search, study: Study) -> str:
     kept = [outcome for outcome in outcomes.values() if outcome.values is not None]
     best = f", best {search.metric} {max(o.values[0] for o in kept if o.values):.4f}" if kept else ""
     return (
-        f"{len(outcomes)} of {len(search.space.candidates)} done, {study.running()} running, "
+        f"{len(outcomes)} of {search.sampler.total} done, {study.running()} running, "
         f"{len(outcomes) - len(kept)} over the budget or failed{best}"
     )
 

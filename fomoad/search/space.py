@@ -54,6 +54,11 @@ class Space:
     candidates: tuple[Candidate, ...]
     axes: Mapping[str, tuple[Any, ...]]
 
+    def read(self, candidate: Candidate) -> dict[str, Any]:
+        """Those of the parameters in which candidates differ that this one reads."""
+        unread = _unread(candidate.settings.scorer())
+        return {name: candidate.parameters()[name] for name in self.axes if name not in unread}
+
     def by_promise(self) -> list[int]:
         """All positions, the most promising candidates first: as on the mean of real sets (docs/search.md)."""
         return sorted(range(len(self.candidates)), key=lambda position: _promise(self.candidates[position]))
@@ -115,9 +120,14 @@ def _candidate(side: int, values: dict[str, Any]) -> Candidate:
 
     Self-tuning is off: what was judged is what is trained.
     """
-    unread = frozenset().union(*(names for kind, names in AXES_OF.items() if kind != values["scoring_function"]))
+    unread = _unread(values["scoring_function"])
     read = {name: value for name, value in values.items() if name not in unread}
     return Candidate(side, TrainSettings(tune="off", **read))
+
+
+def _unread(scorer: ScoringFunction) -> frozenset[str]:
+    """Settings that a scoring function does not read."""
+    return frozenset().union(*(names for kind, names in AXES_OF.items() if kind != scorer))
 
 
 def _is_left_out(candidate: Candidate) -> bool:

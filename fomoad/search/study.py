@@ -1,7 +1,8 @@
 """The study: which candidates are tried, by whom, and what came of them, in storage that workers share.
 
-Optuna holds it: in a journal file, in SQLite or in PostgreSQL. Trials are not sampled. All candidates wait in a fixed
-order, and workers take them one by one, so that the result is the same for any number of workers.
+Optuna holds it: in a journal file, in SQLite or in PostgreSQL. A sampler says which candidates to try; they wait in the
+study, and workers take them one by one. Where all wait in a fixed order, the result is the same for any number of
+workers.
 """
 
 import contextlib
@@ -24,6 +25,7 @@ from sqlalchemy.exc import OperationalError
 from fomoad.errors import UserError
 from fomoad.progress import log
 from fomoad.search.journal import Journal
+from fomoad.search.sampler import InOrder, Sampler, choices_of
 
 POSITION: Final = "position"
 WORKER: Final = "worker"
@@ -56,6 +58,11 @@ class Outcome:
     details: Mapping[str, Any]
     failure: str | None = None
 
+    @property
+    def detection(self) -> float:
+        """What it finds; 0 where it failed."""
+        return self.values[0] if self.values else 0.0
+
 
 Objective = Callable[[int], Outcome]
 """Judges the candidate of a position. Values are in the order of DIRECTIONS, details are plain JSON."""
@@ -64,16 +71,25 @@ Objective = Callable[[int], Outcome]
 class Study:
     """A study in shared storage. It can be used by many processes at once."""
 
-    def __init__(self, storage: str, name: str, digest: str, candidates: Sequence[Mapping[str, Any]]) -> None:
-        """Open the study, or make it. All candidates that nobody has taken yet wait in it afterwards.
+    def __init__(
+        self,
+        storage: str,
+        name: str,
+        digest: str,
+        candidates: Sequence[Mapping[str, Any]],
+        sampler: Sampler | None = None,
+    ) -> None:
+        """Open the study, or make it. Some candidates wait in it afterwards, if there are any left to try.
 
         `storage` is the path of a journal file, or an address `sqlite:///...` or `postgresql://...`. `digest` says what
-        the study is about: data, space and version. `candidates` are the parameters of each.
+        the study is about: data, space and version. `candidates` are the parameters of each; the sampler says which of
+        them to try, None: all, in their order.
 
         Raises UserError where the storage cannot be opened, or the study is about something else.
         """
         self._candidates = candidates
-        self._choices = _choices(candidates)
+        self._choices = choices_of(candidates)
+        self._sampler = InOrder(len(candidates)) if sampler is None else sampler
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._storage = _open(storage)
         self._study = optuna.create_study(
@@ -128,8 +144,8 @@ class Study:
         return sum(trial.state == TrialState.RUNNING for trial in self._trials())
 
     def finished(self) -> bool:
-        """Whether every candidate has an outcome."""
-        return len(self.outcomes()) == len(self._candidates)
+        """Whether every candidate that is to be tried has an outcome."""
+        return len(self.outcomes()) >= self._sampler.total
 
     def recover(self) -> None:
         """Let the candidates of workers that died be tried again."""
@@ -176,19 +192,22 @@ class Study:
         )
 
     def _enqueue_missing(self) -> None:
-        """Queue the candidates that are neither waiting, nor being tried, nor done, in their order."""
-        states = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE)
+        """Where no candidate waits, queue those that the sampler says: none of them is being tried, or done."""
         trials = self._trials()
-        taken = {trial.user_attrs.get(POSITION) for trial in trials if trial.state in states}
+        if any(trial.state == TrialState.WAITING for trial in trials):
+            return
+        states = (TrialState.RUNNING, TrialState.COMPLETE)
+        begun = [trial.user_attrs for trial in trials if trial.state in states]
+        taken = {attributes[POSITION] for attributes in begun if POSITION in attributes}
         tries = [trial.user_attrs.get(POSITION) for trial in trials if trial.state == TrialState.FAIL]
-        for position, parameters in enumerate(self._candidates):
-            if position in taken:
-                continue
+        found = {position: outcome.detection for position, outcome in self.outcomes().items()}
+        for position in self._sampler.following(found, taken):
             if tries.count(position) >= MOST_TRIES:
                 self.record(Outcome(position, None, {}, f"its worker died {MOST_TRIES} times"))
             else:
                 attributes = {POSITION: position}
-                _patiently(functools.partial(self._study.enqueue_trial, dict(parameters), user_attrs=attributes))
+                parameters = dict(self._candidates[position])
+                _patiently(functools.partial(self._study.enqueue_trial, parameters, user_attrs=attributes))
 
     def _trials(self) -> list[FrozenTrial]:
         return _patiently(lambda: self._study.get_trials(deepcopy=False))
@@ -198,15 +217,6 @@ def _attributes(outcome: Outcome) -> dict[str, Any]:
     """What of an outcome Optuna keeps beside the values."""
     failure = {FAILURE: outcome.failure} if outcome.failure else {}
     return {POSITION: outcome.position, DETAILS: dict(outcome.details), **failure}
-
-
-def _choices(candidates: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
-    """The values of each parameter, in order of appearance."""
-    found: dict[str, dict[Any, None]] = {}
-    for parameters in candidates:
-        for name, value in parameters.items():
-            found.setdefault(name, {})[value] = None
-    return {name: tuple(values) for name, values in found.items()}
 
 
 def _open(storage: str) -> BaseStorage:

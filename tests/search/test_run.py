@@ -96,6 +96,9 @@ def test_a_budget_that_nothing_keeps_is_refused(
     [
         (["--workers=0"], "--workers cannot be 0"),
         (["--workers=2", "--cluster=local:2"], "cannot be given together"),
+        (["--sampler=tpe", "--cluster=local:2"], "--sampler tpe and --cluster cannot be given together"),
+        (["--trials=3"], "--trials says how many candidates --sampler tpe tries"),
+        (["--sampler=tpe", "--trials=0"], "--trials says how many candidates --sampler tpe tries"),
         (["--cluster=local:0"], "--cluster local:0 cannot be used"),
         (["--max-latency=cortex-m7"], "--max-latency cannot be 'cortex-m7'"),
         (["--seed=1,2"], "--seed cannot be a list"),
