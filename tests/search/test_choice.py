@@ -66,7 +66,7 @@ def test_the_same_lead_is_clear_on_many_photos_only() -> None:
 def test_chance_seldom_takes_the_place_of_the_most_promising() -> None:
     """Of ten candidates that are equally good, the one that finds most owes that to chance."""
     taken = 0
-    for seed in range(60):
+    for seed in range(20):
         random = np.random.default_rng(seed)
         anomalous = np.arange(60) % 2 == 0
         common = random.normal(size=60) + anomalous
@@ -74,7 +74,7 @@ def test_chance_seldom_takes_the_place_of_the_most_promising() -> None:
         found = choose(every, range(10))
         taken += found.best != 0
         assert found.most == max(every, key=lambda n: every[n].figure)
-    assert taken < 30
+    assert taken < 10
 
 
 def test_what_was_not_judged_is_passed_over_and_a_least_lead_is_added() -> None:

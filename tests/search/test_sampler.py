@@ -47,7 +47,7 @@ def test_all_wait_in_their_order() -> None:
 def test_the_estimator_finds_more_than_chance() -> None:
     """On the mean, and begins with those that it is told to; the same seed tries the same."""
     best, drawn = [], []
-    for seed in range(4):
+    for seed in range(2):
         found = tried(Tpe(CANDIDATES, (100, 3), 30, 1000 * seed))
         assert list(found)[:2] == [100, 3]
         assert len(found) == 30
