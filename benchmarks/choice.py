@@ -139,8 +139,11 @@ def measure(folder: Path, side: int, share: float, out: Path) -> Measured:
 
 
 def compare_rules(found: dict[str, list[Measured]], choices: Space, parts: int) -> None:
-    """Print a table: what each rule finds in the photos that it did not choose on."""
-    gains = {name: divide(of_sides, choices, parts) for name, of_sides in found.items()}
+    """Print a table: what each rule finds in the photos that it did not choose on; and how often made defects choose
+    the same as labelled ones, by the figures alone and by the search's rules, and what that costs."""
+    gains, same = {}, {}
+    for name, of_sides in found.items():
+        gains[name], same[name] = divide(of_sides, choices, parts)
     first = next(iter(gains.values()))
     print(f"\nchosen on one part of {parts}, AUROC on the others")
     print(f"| rule | {' | '.join(gains)} | mean | worst tenth |\n|{' --- |' * (len(gains) + 3)}")
@@ -149,13 +152,19 @@ def compare_rules(found: dict[str, list[Measured]], choices: Space, parts: int) 
         worst = [np.quantile(np.subtract(of[rule], of["the most promising"]), 0.1) for of in gains.values()]
         figures = " | ".join(f"{mean:.3f}" for mean in means)
         print(f"| {rule} | {figures} | {np.mean(means):.4f} | {np.mean(worst):+.4f} |")
+    for name, shares in same.items():
+        print(f"{name}: made defects choose the same in {shares[0]:.0%} of divisions, by the rules in {shares[1]:.0%}")
 
 
-def divide(of_sides: list[Measured], choices: Space, parts: int) -> dict[str, list[float]]:
-    """What the choice of each rule finds in the photos that it was not made on, for many divisions of the photos."""
+def divide(of_sides: list[Measured], choices: Space, parts: int) -> tuple[dict[str, list[float]], list[float]]:
+    """What the choice of each rule finds in the photos that it was not made on, for many divisions of the photos.
+
+    And in which share of them made defects choose the same as labelled ones: by the figures alone, by the rules.
+    """
     real, anomalous = np.concatenate([each.real for each in of_sides]), of_sides[0].anomalous
     order = choices.by_promise()
     found: dict[str, list[float]] = {}
+    same = np.zeros(2)
     for seed in range(DIVISIONS):
         division = dealt(list(of_sides[0].ids), seed, anomalous, parts)
         kept, tested = np.flatnonzero(division == 0), np.flatnonzero(division != 0)
@@ -173,10 +182,12 @@ def divide(of_sides: list[Measured], choices: Space, parts: int) -> dict[str, li
         chosen_by_made = choose(made, order, LEAST_BY_MADE).best
         rules[f"the same, if it leads by {LEAST_BY_MADE} and {SURE:g} errors"] = chosen_by_made
         rules["the most promising"] = promising
+        by_figures = rules["the one that finds most made defects"] == most
+        same += by_figures, chosen_by_made == (most if lead > SURE * error else promising)
         reached = aurocs(real[:, tested], anomalous[tested])
         for rule, chosen in {**rules, "the best in hindsight": int(reached.argmax())}.items():
             found.setdefault(rule, []).append(float(reached[chosen]))
-    return found
+    return found, list(same / DIVISIONS)
 
 
 def aurocs(scores: Scores, anomalous: NDArray[np.bool_]) -> NDArray[np.float64]:
