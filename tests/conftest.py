@@ -60,7 +60,7 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp(request.param)
     data = write_data(folder / "data", textures(30, (64, 64, 1), 0))
     (data / "train_input.json").write_text('{"imageResize": "fit-short", "imageInputScaling": "0..1"}')
-    arguments = [f"--scoring-function={request.param}", "--capacity=low", "--tune=off"]
+    arguments = [f"--scoring-function={request.param}", "--capacity=low", "--tune=off", "--contamination=0"]
     arguments += ["--weights", str(random_weights)]
     with (folder / "log.txt").open("w") as said, redirect_stdout(said):
         assert train(data, folder / "out", *arguments, "--epochs", "30", "--learning-rate", "0.1") == 0

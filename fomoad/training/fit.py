@@ -49,9 +49,14 @@ class Scored:
     samples: NDArray[np.int64]
 
     @property
+    def promised(self) -> Array:
+        """The scores (n,) of the images that the rule `max` promises to let pass."""
+        return self.held_out_scores
+
+    @property
     def highest(self) -> float:
         """The score that the rule `max` takes."""
-        return float(self.held_out_scores.max())
+        return float(self.promised.max())
 
 
 @dataclass(frozen=True)

@@ -108,10 +108,13 @@ def own_threshold(settings: TrainSettings, float_fit: Scored, fit: Scored) -> fl
 
 
 def carried_over(float_fit: Scored, fit: Scored, threshold: float) -> float:
-    """A threshold of the float32 scorer in the int8 one's units, by the highest images' scores from both."""
-    order = np.argsort(float_fit.held_out_scores, kind="stable")
+    """A threshold of the float32 scorer in the int8 one's units, by the highest images' scores from both.
+
+    Images that an update took in are none of them: those of a new kind int8 may clip.
+    """
+    order = np.argsort(float_fit.promised, kind="stable")
     highest = order[-max(MIN_HIGHEST, len(order) // HIGHEST_SHARE) :]
-    before, after = float_fit.held_out_scores[highest], fit.held_out_scores[highest]
+    before, after = float_fit.promised[highest], fit.promised[highest]
     return threshold * float(np.median(after[before > 0] / before[before > 0]))
 
 

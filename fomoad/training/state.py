@@ -45,9 +45,9 @@ class KeptFit(Scored):
     trained: int
 
     @property
-    def highest(self) -> float:
-        """The score that the rule `max` takes."""
-        return float(self.held_out_scores[: self.trained].max())
+    def promised(self) -> Array:
+        """See Scored."""
+        return self.held_out_scores[: self.trained]
 
     @classmethod
     def of(cls, fit: Fit, defects: Cells | None = None) -> "KeptFit":

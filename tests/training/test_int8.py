@@ -1,5 +1,7 @@
 """What the int8 model takes over from the float32 one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from fomoad.scorers.standardisation import Standardisation
 from fomoad.settings import TrainSettings
 from fomoad.training.fit import Fit
 from fomoad.training.int8 import own_threshold
+from fomoad.training.state import KeptFit
 
 SCORES = np.random.default_rng(0).gamma(2.0, 2.0, 100).astype(np.float32)
 
@@ -30,6 +33,14 @@ def test_the_threshold_is_carried_over_whatever_the_highest_image_does() -> None
     rounded = SCORES * np.float32(1.1)
     rounded[SCORES.argmax()] *= 2
     assert own_threshold(TrainSettings(), _fit(SCORES), _fit(rounded)) == pytest.approx(1.1 * SCORES.max(), rel=1e-5)
+
+
+def test_images_of_an_update_do_not_matter() -> None:
+    """They score highest, and int8 clips them to half."""
+    joined = [np.concatenate([SCORES * np.float32(factor), np.full(12, added, np.float32)])
+              for factor, added in ((1.0, 40), (1.1, 20))]  # fmt: skip
+    fits = [replace(KeptFit.of(_fit(scores)), trained=len(SCORES)) for scores in joined]
+    assert own_threshold(TrainSettings(), *fits) == pytest.approx(1.1 * SCORES.max(), rel=1e-5)
 
 
 def test_scores_of_0_do_not_matter() -> None:
