@@ -8,7 +8,7 @@ from fomoad.errors import UserError
 BASE: Final = ("numpy", "scipy", "PIL", "ai_edge_litert", "pydantic", "jinja2", "tqdm")
 """What every installation has."""
 EXTRAS: Final = {
-    "train": ("tensorflow", "h5py", "sklearn", "threadpoolctl", "onnx", "tf2onnx"),
+    "train": ("tensorflow", "h5py", "threadpoolctl", "onnx", "tf2onnx"),
     "onnx": ("onnxruntime",),
     "search": ("optuna", "sqlalchemy", "psycopg"),
     "mlflow": ("mlflow",),

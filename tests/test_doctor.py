@@ -38,7 +38,7 @@ def test_the_report_is_about_this_machine(
     assert report.fomoad == fomoad.__version__
     assert report.python == sys.version.split()[0]
     assert report.packages["numpy"] == metadata.version("numpy")
-    assert report.packages["sklearn"] == metadata.version("scikit-learn")
+    assert report.packages["tf2onnx"] == metadata.version("tf2onnx")
     assert report.extras["train"].installed
     assert report.weights.keys() == ARCHITECTURES.keys()
     assert report.weights["mobilenet-v2-0.35"].says == "bundled"

@@ -15,7 +15,6 @@ from fomoad.errors import UserError
 PACKAGES: Final = (
     "numpy",
     "scipy",
-    "scikit-learn",
     "ai-edge-litert",
     "tensorflow-cpu",
     "tensorflow",

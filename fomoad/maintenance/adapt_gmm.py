@@ -1,20 +1,17 @@
 """A mixture that takes in new normal cells and keeps its number of components."""
 
-import warnings
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.cluster import kmeans_plusplus
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
 from fomoad.scorers.counted import at_places
 from fomoad.scorers.gmm import GmmScorer
 from fomoad.training.fit import image_scores
 from fomoad.training.fit_gmm import CELLS_PER_COMPONENT, REGULARISATION
+from fomoad.training.mixture import Mixture, far_apart, maximise
 from fomoad.training.sampling import FOLDS, MAX_CELLS, Cells, assign_folds
 from fomoad.training.state import KeptFit, TrainingState
 
@@ -23,6 +20,8 @@ Indices = NDArray[np.int64]
 
 ROUNDS: Final = 5
 """Rounds of expectation-maximisation: from where it was, a mixture need not go far."""
+GAIN: Final = 1e-3
+"""It ends before that where a round gains less log-likelihood per cell."""
 MOST_MOVED: Final = 1 / 4
 """Share of the components that are set on new cells at most."""
 COVERED: Final = 0.95
@@ -78,25 +77,10 @@ def refit(scorer: GmmScorer, kept: Cells, new: Cells, moved: Indices, onto: Indi
         variances[moved] = np.median(variances)
         weights[moved] = max(len(new_cells) / len(cells) / len(moved), float(np.median(weights)))
     weights /= weights.sum()
-    mixture = GaussianMixture(
-        len(weights),
-        covariance_type="spherical",
-        reg_covar=REGULARISATION * max(float(old_cells.var(axis=0).mean()), 1e-12),
-        weights_init=weights,
-        means_init=means,
-        precisions_init=1 / variances,
-        max_iter=ROUNDS,
-        random_state=0,
-    )
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        mixture.fit(cells)
-    fitted = replace(
-        scorer,
-        weights=mixture.weights_.astype(np.float32),
-        means=mixture.means_.astype(np.float32),
-        variances=mixture.covariances_.astype(np.float32),
-    ).rounded()
+    floor = REGULARISATION * max(float(old_cells.var(axis=0).mean()), 1e-12)
+    with threadpool_limits(1):
+        mixture = maximise(cells, Mixture(weights, means, variances), floor, GAIN, ROUNDS)
+    fitted = replace(scorer, weights=mixture.weights, means=mixture.means, variances=mixture.variances).rounded()
     likelihood = fitted.log_likelihood(old_cells)
     return replace(fitted, mean=float(likelihood.mean()), deviation=float(max(likelihood.std(), 1e-6)))
 
@@ -110,7 +94,7 @@ def _moves(scorer: GmmScorer, kept: Cells, new: Cells, seed: int) -> tuple[Indic
     if count == 0:
         return np.empty(0, np.int64), np.empty(0, np.int64)
     scaled = scorer.standardise.at(new.positions[uncovered], new.features[uncovered])
-    _, chosen = kmeans_plusplus(scaled, count, random_state=seed)
+    chosen = far_apart(scaled, count, seed)
     return np.argsort(scorer.weights, kind="stable")[:count], uncovered[chosen]
 
 

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,8 @@ from fomoad.scorers.gmm import GmmScorer
 from fomoad.scorers.standardisation import Scale, Standardisation
 from fomoad.training import sampling
 from fomoad.training.fit import Fit, held_out_scores, image_scores
+from fomoad.training.mixture import Mixture, far_apart, maximise
 from fomoad.training.sampling import Cells, Sample
-
-if TYPE_CHECKING:
-    from sklearn.mixture import GaussianMixture
 
 Array = NDArray[np.float32]
 
@@ -115,10 +113,8 @@ def fit_mixture(cells: Array, standardise: Standardisation, components: int, see
 
     Expectation-maximisation starts from cells far apart (k-means++). There are no more components than cells.
     """
-    from sklearn.mixture import GaussianMixture  # here, for workers of a cluster need none
-
-    mixture = GaussianMixture(min(components, len(cells)), init_params="k-means++", tol=TOLERANCE, random_state=seed)
-    return _calibrated(_maximise(mixture, cells, standardise), cells)
+    start = far_apart(cells, min(components, len(cells)), seed)
+    return _calibrated(_maximised(cells, start, standardise, TOLERANCE), cells)
 
 
 def refit_mixture(cells: Array, standardise: Standardisation, start: GmmScorer) -> GmmScorer:
@@ -126,37 +122,17 @@ def refit_mixture(cells: Array, standardise: Standardisation, start: GmmScorer) 
 
     Each component stays the match of its own, while more rounds would go on to other optima.
     """
-    from sklearn.mixture import GaussianMixture
-
-    mixture = GaussianMixture(
-        len(start.weights),
-        weights_init=start.weights / start.weights.sum(),
-        means_init=start.means,
-        precisions_init=1 / start.variances,
-        tol=ANY_GAIN,
-        random_state=0,
-    )
-    return _calibrated(_maximise(mixture, cells, standardise), cells)
+    begin = Mixture(start.weights / start.weights.sum(), start.means, start.variances)
+    return _calibrated(_maximised(cells, begin, standardise, ANY_GAIN), cells)
 
 
-def _maximise(mixture: "GaussianMixture", cells: Array, standardise: Standardisation) -> GmmScorer:
-    """Run expectation-maximisation with spherical components."""
-    from sklearn import config_context
-
-    if len(cells) == 1:
-        cells = np.repeat(cells, 2, axis=0)  # scikit-learn asks for two
+def _maximised(
+    cells: Array, start: Mixture | NDArray[np.int64], standardise: Standardisation, tolerance: float
+) -> GmmScorer:
+    """Run expectation-maximisation, from a mixture or from the cells of these numbers."""
     floor = REGULARISATION * max(float(cells.var(axis=0).mean()), 1e-12)
-    mixture.set_params(covariance_type="spherical", reg_covar=floor)
-    with config_context(assume_finite=True, skip_parameter_validation=True):  # a third of its time, in small fits
-        mixture.fit(cells)
-    return GmmScorer(
-        standardise=standardise,
-        weights=mixture.weights_.astype(np.float32),
-        means=mixture.means_.astype(np.float32),
-        variances=mixture.covariances_.astype(np.float32),
-        mean=0.0,
-        deviation=1.0,
-    )
+    mixture = maximise(cells, start, floor, tolerance)
+    return GmmScorer(standardise, mixture.weights, mixture.means, mixture.variances, mean=0.0, deviation=1.0)
 
 
 def _calibrated(scorer: GmmScorer, cells: Array) -> GmmScorer:

@@ -49,7 +49,7 @@ from fomoad.training.training_data import TrainingData
 
 GRID_STRIDE: Final = 8
 """Pixels to a cell of the grid that features are brought to."""
-PACKAGES: Final = ("tensorflow", "numpy", "scikit-learn", "scipy", "onnx", "tf2onnx", "ai-edge-litert")
+PACKAGES: Final = ("tensorflow", "numpy", "scipy", "onnx", "tf2onnx", "ai-edge-litert")
 
 
 def train_models(

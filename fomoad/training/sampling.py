@@ -158,14 +158,12 @@ def fold_count(samples: int) -> int:
 
 def assign_folds(sample_ids: Sequence[str], count: int, seed: int) -> NDArray[np.int64]:
     """A fold number (n,) from 0 for each image; images of one sample share theirs."""
-    from sklearn.model_selection import GroupKFold  # here, for workers of a cluster need none
-
-    ids = np.asarray(sample_ids)
-    splitter = GroupKFold(min(count, len(np.unique(ids))), shuffle=True, random_state=seed)
+    ids, sample_of = np.unique(np.asarray(sample_ids), return_inverse=True)
+    shuffled = np.random.RandomState(seed).permutation(len(ids))
     numbers = np.empty(len(ids), np.int64)
-    for fold, (_, held_out) in enumerate(splitter.split(ids, groups=ids)):
-        numbers[held_out] = fold
-    return numbers
+    for fold, samples in enumerate(np.array_split(shuffled, min(count, len(ids)))):
+        numbers[samples] = fold
+    return numbers[sample_of]
 
 
 def number_samples(sample_ids: Sequence[str]) -> NDArray[np.int64]:

@@ -17,7 +17,6 @@ MODULES = (
     "PIL.Image",
     "pydantic",
     "scipy.special",
-    "sklearn.mixture",
     "tensorflow",
     "tensorflow.lite.python.convert",
     "tf2onnx.tfonnx",
