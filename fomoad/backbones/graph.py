@@ -6,15 +6,14 @@ same nodes can be run with every tensor rounded as an int8 kernel rounds it, so 
 what the int8 network really outputs.
 """
 
-import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from fomoad.backbones.layers import needed
+from fomoad.backbones.lean_tensorflow import tf
 from fomoad.data.scaling import Affine
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -32,10 +31,6 @@ KERNEL_STEPS = 127
 MOST_BIAS_STEPS = 2.0**24
 """Biases beyond this many steps would come near the end of 32 bits, and below it nothing is lost on them."""
 NO_PADS: Pads = ((0, 0), (0, 0))
-THREADS = 2
-"""Threads of a TensorFlow operation, on any machine: convolutions cut their sums by them, and int8 ranges follow."""
-with contextlib.suppress(RuntimeError):  # a program that uses TensorFlow itself has fixed them already
-    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
 _ACTIVATIONS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "linear": lambda x: x,
     "relu": tf.nn.relu,

@@ -38,3 +38,19 @@ def test_environment_and_settings_file_change_nothing(tmp_path: Path) -> None:
         check=False,
     )
     assert done.stdout == digest() + "\n", done.stderr
+
+
+def test_keras_is_imported_only_where_it_is_asked_for() -> None:
+    """By no training or search, and by `tf.keras` as ever; the environment is as it was."""
+    program = (
+        "import os, sys\n"
+        "import fomoad.training.models, fomoad.training.tuning, fomoad.search.judge\n"
+        "from tests.backbones.test_surroundings import digest\n"
+        "digest()\n"
+        "print([name for name in ('tensorflow', 'keras', 'sklearn') if name in sys.modules])\n"
+        "assert 'TF_USE_LEGACY_KERAS' not in os.environ\n"
+        "import tensorflow\n"
+        "print(tensorflow.keras.layers.Dense(3).units)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout == "['tensorflow']\n3\n", done.stderr
