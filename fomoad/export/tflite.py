@@ -34,6 +34,7 @@ def convert_features(exported: Exported, rounded: bool) -> bytes:
     """
     converter = _converter(exported)
     converter.experimental_lower_to_saved_model = False
+    converter.exclude_conversion_metadata = True
     if rounded:
         _round(converter)
     with warnings.catch_warnings():  # it misses ranges of the input, which the graph has

@@ -12,6 +12,8 @@ from fomoad.data.scaling import to_pixels
 from fomoad.defects import KINDS
 from fomoad.detection import summary, trials
 from fomoad.detection.trials import CONTRASTS, Trial
+from fomoad.export.output_directory import METADATA_FILE
+from fomoad.metadata import AnomalyMetadata
 
 SIDE = 96
 
@@ -111,17 +113,9 @@ def test_the_words_name_every_kind() -> None:
     assert list(summary.NAMES) == list(KINDS)
 
 
-def test_a_training_says_how_small_a_defect_is_found(tmp_path: Path, random_weights: Path) -> None:
+def test_a_training_says_how_small_a_defect_is_found(trained: tuple[Path, Path, list[str]]) -> None:
     """The record of both files, made by a real training."""
-    from fomoad.export.output_directory import METADATA_FILE
-    from fomoad.metadata import AnomalyMetadata
-    from fomoad.parameters import Parameters
-    from fomoad.training.train import train
-
-    generate.run(tmp_path / "data", size=32, train=24, test_normal=0, test_anomaly=0)
-    given = {"scoring_function": "patchcore", "weights": str(random_weights), "threshold_method": "max"}
-    train(Parameters.of(given), tmp_path / "data", tmp_path / "out")
-    metadata = AnomalyMetadata.model_validate_json((tmp_path / "out" / METADATA_FILE).read_text())
+    metadata = AnomalyMetadata.model_validate_json((trained[1] / METADATA_FILE).read_text())
     for name in ("model.tflite", "model_quantized_int8_io.tflite"):
         record = metadata.models[name]
         assert record.detection is not None

@@ -15,7 +15,7 @@ from fomoad.features.extractor import extractor
 from fomoad.inference.model import load_model
 from fomoad.metadata import AnomalyMetadata
 from fomoad.training import state
-from tests.training.test_train import textures, train
+from tests.training.test_train import textures
 
 
 def test_a_state_gives_the_models_scores_again(trained: Any) -> None:
@@ -58,17 +58,6 @@ def test_a_state_is_small_and_holds_no_image(trained: Any) -> None:
     for name, array in state_file.read(path).items():
         assert not (array.dtype.kind == "f" and array.shape[-3:] == images.shape[1:]), name
         assert array.nbytes < images.nbytes, name
-
-
-@pytest.mark.parametrize("trained", ["gmm"], indirect=True)
-def test_no_state_leaves_it_out(trained: Any, tmp_path: Path) -> None:
-    """The models are the same bytes, and what needs the state says how to get it."""
-    data, out, arguments = trained
-    assert train(data, tmp_path / "out", *arguments, "--no-state") == 0
-    assert not (tmp_path / "out" / state_file.FILE).exists()
-    assert (tmp_path / "out" / "model.tflite").read_bytes() == (out / "model.tflite").read_bytes()
-    with pytest.raises(UserError, match="train without --no-state"):
-        state.read(tmp_path / "out" / "model.tflite")
 
 
 def test_states_of_other_classes_or_trainings_are_refused(trained: Any, tmp_path: Path) -> None:
