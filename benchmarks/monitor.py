@@ -207,7 +207,8 @@ def _scores(directory: Path, scoring: str, arguments: argparse.Namespace) -> Sco
     settings = TrainSettings(
         scoring_function=scoring, weights=weights, weights_resolution=resolution, image_input_scaling=SCALING
     )
-    images = dataset.open_split(directory, "train", SCALING, Info()).images
+    split = dataset.open_split(directory, "train", SCALING, Info())
+    images, samples = split.images, np.array(split.ids)
     assert images is not None
     found = find_weights(settings.backbone, weights, settings.weights_resolution, settings.target_device)
     extract = extractor(build_features(settings, images, found))
@@ -218,14 +219,14 @@ def _scores(directory: Path, scoring: str, arguments: argparse.Namespace) -> Sco
         varieties = Varieties.of(train)
         left_out = varieties.members(train, 0)
         changed = {NEW_VARIETY: np.concatenate([train[left_out], good[varieties.members(good, 0)]])}
-        train, good = train[~left_out], good[~varieties.members(good, 0)]
+        train, samples, good = train[~left_out], samples[~left_out], good[~varieties.members(good, 0)]
     else:
         changed = {name: change(good).astype(np.float32) for name, change in CHANGES.items()}
 
     def features(batch: Array) -> Array:
         return np.concatenate([extract(batch[start : start + 100]) for start in range(0, len(batch), 100)])
 
-    fit = fit_rows(settings, features(train))
+    fit = fit_rows(settings, features(train), samples)
 
     def score(batch: Array) -> NDArray[np.float64]:
         return fit.scorer.score(features(batch)).max(axis=(1, 2)).astype(np.float64)
