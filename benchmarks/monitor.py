@@ -46,12 +46,12 @@ AFTER = 1500
 WINDOW = 20
 """Scores that the chart's mean is taken over."""
 CHANGES: dict[str, Callable[[Array], Array]] = {
-    "darker by 10 %": lambda images: (images + 1) * 0.9 - 1,
-    "darker by 20 %": lambda images: (images + 1) * 0.8 - 1,
+    "darker by 10 %": lambda images: images * 0.9,
+    "darker by 20 %": lambda images: images * 0.8,
     "blur of 1 pixel": lambda images: ndimage.gaussian_filter(images, (0, 1, 1, 0)),
     "turned by 5 degrees": lambda images: ndimage.rotate(images, 5, (1, 2), reshape=False, order=1, mode="nearest"),
 }
-"""Of images scaled -1..1."""
+"""Of images scaled 0..1."""
 NEW_VARIETY = "new material"
 
 
