@@ -48,6 +48,7 @@ WINDOW = 20
 CHANGES: dict[str, Callable[[Array], Array]] = {
     "darker by 10 %": lambda images: images * 0.9,
     "darker by 20 %": lambda images: images * 0.8,
+    "much darker": lambda images: images * 0.8 - 0.2,
     "blur of 1 pixel": lambda images: ndimage.gaussian_filter(images, (0, 1, 1, 0)),
     "turned by 5 degrees": lambda images: ndimage.rotate(images, 5, (1, 2), reshape=False, order=1, mode="nearest"),
 }

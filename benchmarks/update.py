@@ -41,7 +41,7 @@ REVIEWED = 20
 FEWEST_UNSEEN = 12
 LEFT_OUT = "a left-out variety"
 GROUPS = 3
-SHIFTS = ("darker by 20 %", "turned by 5 degrees", LEFT_OUT)
+SHIFTS = ("much darker", "darker by 20 %", "turned by 5 degrees", LEFT_OUT)
 
 
 @dataclass(frozen=True)

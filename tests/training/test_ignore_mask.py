@@ -69,6 +69,8 @@ def masked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         "off",
         "--sampling-ratio",
         "0.05",
+        "--contamination",
+        "0",
     ]
     assert cli.main([*arguments, "--weights", str(random_weights), "--ignore-mask", str(mask)]) == 0
     metadata = AnomalyMetadata.model_validate_json((folder / "out" / "anomaly_metadata.json").read_bytes())
