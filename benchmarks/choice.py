@@ -5,8 +5,8 @@ with split.json), and scores all labelled test photos and defects made on the go
 second run goes on where the first one ended. Then test photos are divided at random, many times: candidates are chosen
 by one part, as by a search, and what the choice finds in the other part is printed for several rules, on the mean of
 divisions, and in the worst tenth of them beside the most promising candidate; and what a third of the candidates find,
-sampled in several ways. `--share` fits to a part of the training
-photos, and prints how far the order of candidates is that of all photos.
+sampled in several ways. `--share` fits to a part of the training photos, and prints how far the order of candidates is
+that of all photos.
 """
 
 import argparse

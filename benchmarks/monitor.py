@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from benchmarks.data_sets import SCALING, SIZE, Varieties, read_test, write_tiles
-from benchmarks.thresholds import fit_rows
+from benchmarks.thresholds import fit_rows, in_batches
 from fomoad.backbones.weights import find_weights
 from fomoad.data import dataset, import_images
 from fomoad.data.info_file import Info
@@ -224,13 +224,10 @@ def _scores(directory: Path, scoring: str, arguments: argparse.Namespace) -> Sco
     else:
         changed = {name: change(good).astype(np.float32) for name, change in CHANGES.items()}
 
-    def features(batch: Array) -> Array:
-        return np.concatenate([extract(batch[start : start + 100]) for start in range(0, len(batch), 100)])
-
-    fit = fit_rows(settings, features(train), samples)
+    fit = fit_rows(settings, in_batches(extract, train), samples)
 
     def score(batch: Array) -> NDArray[np.float64]:
-        return fit.scorer.score(features(batch)).max(axis=(1, 2)).astype(np.float64)
+        return fit.scorer.score(in_batches(extract, batch)).max(axis=(1, 2)).astype(np.float64)
 
     scores = {name: score(batch) for name, batch in changed.items()}
     return {"held_out": fit.held_out_scores.astype(np.float64), "good": score(good), **scores}

@@ -21,6 +21,7 @@ from benchmarks.data_sets import SCALING, TestImages, data_sets, read_test
 from benchmarks.rows import Row, mean
 from benchmarks.rows import read as read_rows
 from benchmarks.rows import write as write_rows
+from benchmarks.thresholds import in_batches
 from fomoad.backbones import load
 from fomoad.backbones.weights import Weights, find_weights
 from fomoad.data import dataset
@@ -28,7 +29,7 @@ from fomoad.data.info_file import Info
 from fomoad.export.output_directory import METADATA_FILE
 from fomoad.features import extractor
 from fomoad.features.pooling import Features, Pooling
-from fomoad.features.store import Extract, FeatureSource
+from fomoad.features.store import FeatureSource
 from fomoad.geometry import CellGeometry
 from fomoad.inference.model import load_model
 from fomoad.metadata import AnomalyMetadata
@@ -137,7 +138,7 @@ def measure_scorer(data: str, setting: str, directory: Path, settings: TrainSett
     split, train, found = _training_images(directory, settings)
     features = build_features(settings, train, found)
     extract = extractor.extractor(features)
-    held = _in_batches(extract, test.images)
+    held = in_batches(extract, test.images)
     began = time.process_time()
     source = FeatureSource(train, extract, settings.memory_limit * 2**20)
     fit = fitter(settings, train.shape).fit(source, split.ids)
@@ -164,10 +165,10 @@ def measure_references(data: str, directory: Path, settings: TrainSettings, seed
         each_cell = Features(network, layers[0], Pooling(1))
         placed.append(each_cell.cells())
         plain = extractor.extractor(each_cell)
-        features += [_in_batches(plain, each) for each in (images, test.images)]
+        features += [in_batches(plain, each) for each in (images, test.images)]
     own = build_features(settings, train, found)
     extract = extractor.extractor(own)
-    fitted, held = (_in_batches(extract, each) for each in (images, test.images))
+    fitted, held = (in_batches(extract, each) for each in (images, test.images))
     windows = CellGeometry(placed[0].vertical.pooled(3, 2), placed[0].horizontal.pooled(3, 2))
     stock = [_areas(references.stock_gmm(*eighth, seed), test, windows) for seed in seeds or (1,)]
     published = references.patchcore(*joined, settings.sampling_ratio, seed=1)
@@ -209,10 +210,6 @@ def _areas(
         return image, None, None
     pixels = count_pixels(grids, test.masks, cells)
     return image, pixels.aupro(), pixels.auroc()
-
-
-def _in_batches(extract: Extract, images: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.concatenate([extract(batch) for batch in np.array_split(images, -(-len(images) // 100))])
 
 
 if __name__ == "__main__":

@@ -248,6 +248,11 @@ def _computed(extract: Extract, parts: list[tuple[dataset.Split, dataset.Images]
     return np.concatenate([extract(batch) for _, images in parts for _, batch in images.batches(50)])
 
 
+def in_batches(extract: Extract, images: np.ndarray) -> np.ndarray:
+    """The features (n, rows, columns, D) of images (n, height, width, channels), a hundred at a time."""
+    return np.concatenate([extract(batch) for batch in np.array_split(images, -(-len(images) // 100))])
+
+
 def features_of(settings: TrainSettings, directory: Path) -> np.ndarray:
     """The features (n, rows, columns, D) of a data directory's training images."""
     images = dataset.open_split(directory, "train", settings.image_input_scaling, Info()).images

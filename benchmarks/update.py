@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from benchmarks.data_sets import SCALING, Varieties, read_test
 from benchmarks.monitor import CHANGES, data_sets
-from benchmarks.thresholds import fit_rows
+from benchmarks.thresholds import fit_rows, in_batches
 from fomoad.backbones.weights import find_weights
 from fomoad.data import dataset
 from fomoad.data.info_file import Info
@@ -167,11 +167,7 @@ def _rows(settings: TrainSettings, directory: Path, shifts: list[str]) -> Rows:
     every = images.rows(slice(0, len(images))).astype(np.float32)
     test = read_test(directory)
 
-    def in_batches(batch: Array) -> Array:
-        parts = [extract(batch[start : start + 100].astype(np.float32)) for start in range(0, len(batch), 100)]
-        return np.concatenate(parts)
-
-    features = in_batches(every)
+    features = in_batches(extract, every)
     found: dict[str, list[Shifted]] = {}
     for shift in shifts:
         if shift == LEFT_OUT:
@@ -180,8 +176,8 @@ def _rows(settings: TrainSettings, directory: Path, shifts: list[str]) -> Rows:
             large = [group for group in groups if group.sum() >= REVIEWED + FEWEST_UNSEEN]
             found[shift] = [Shifted(features[~group], features[group]) for group in large[:GROUPS]]
         else:
-            found[shift] = [Shifted(features[::2], in_batches(CHANGES[shift](every[1::2])))]
-    return Rows(found, in_batches(test.images), test.anomalous)
+            found[shift] = [Shifted(features[::2], in_batches(extract, CHANGES[shift](every[1::2]).astype(np.float32)))]
+    return Rows(found, in_batches(extract, test.images), test.anomalous)
 
 
 if __name__ == "__main__":

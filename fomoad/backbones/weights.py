@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from fomoad.backbones.architectures import ARCHITECTURES, Architecture
+from fomoad.backbones.weights_file import MOST_BYTES
+from fomoad.data.new_file import replace_file
 from fomoad.errors import UserError
 from fomoad.progress import log, step, warn
 
@@ -21,8 +23,6 @@ KERAS_MD5: Final = {"resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5": "4d4
 """Digests of downloads as Keras itself has them (keras/src/applications/resnet.py); it has none for MobileNetV2."""
 SECONDS: Final = 60
 """How long a download may stand still."""
-MOST_BYTES: Final = 2**29
-"""The largest download takes a fifth of this."""
 BUNDLED: Final = {"mobilenet-v2-0.35": "mobilenet_v2_0.35.npz"}
 BY_DEVICE: Final = {"low-power": "mobilenet-v2-0.35", "high-power": "mobilenet-v2-1.0"}
 """The backbone that suits a device: the wider finds far more, and takes eight times the flash (docs/quality.md)."""
@@ -136,16 +136,10 @@ def _bundled(backbone: str) -> Weights:
 def _download(architecture: Architecture, name: str) -> Path:
     """Download a weights file to where Keras keeps it: it appears there whole, or not at all."""
     path = keras_home() / "models" / name
-    beside = path.with_name(f".{name}.{os.getpid()}")
     try:
         with step(f"Downloading {name}"):
             content = _fetch(f"{KERAS_DOWNLOADS}/{architecture.folder}/{name}", KERAS_MD5.get(name))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                beside.write_bytes(content)
-                beside.replace(path)
-            finally:
-                beside.unlink(missing_ok=True)
+            replace_file(path, content)
     except (OSError, HTTPException) as error:
         raise UserError(
             f"The ImageNet weights {name} are not in Keras' cache and could not be downloaded ({error}): give the "

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from fomoad.data.new_file import write_new
 from fomoad.errors import UserError
-from fomoad.inference.new_file import write_new
 
 TO_REVIEW, GOOD, DEFECTS = "to-review", "good", "defects"
 SHARE: Final = 0.02

@@ -7,8 +7,8 @@ from typing import Final
 
 from PIL import Image, PngImagePlugin
 
+from fomoad.data.new_file import replace_file, write_new
 from fomoad.errors import UserError
-from fomoad.inference.new_file import replace_file, write_new
 
 _KEY, _VALUE = "Software", "fomoad predict --overlay"
 """A text within the PNG file."""

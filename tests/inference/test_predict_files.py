@@ -73,7 +73,7 @@ def test_overlays_replace_earlier_overlays_only(
 
 
 def test_a_link_of_the_temporary_name_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fomoad.inference import new_file
+    from fomoad.data import new_file
 
     monkeypatch.setattr(new_file, "_NUMBERS", iter([7]))
     (tmp_path / f".fomoad-{os.getpid()}-7.part").symlink_to(tmp_path / "victim")
