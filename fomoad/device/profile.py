@@ -1,4 +1,4 @@
-"""What a TFLite model asks of the device that is to run it."""
+"""What a TFLite model needs of the device that runs it."""
 
 import sys
 from collections import Counter

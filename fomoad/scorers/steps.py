@@ -24,7 +24,7 @@ class Codes:
 
     @classmethod
     def between(cls, low: float, high: float) -> "Codes":
-        """Codes whose values reach from `low`, 0 or less, to `high`, 0 or more, but for half a step.
+        """Codes whose values reach from `low`, 0 or less, to `high`, 0 or more, give or take half a step.
 
         >>> codes = Codes.between(-1, 4.1)
         >>> [codes.low, codes.high] == [-50 * codes.step, 205 * codes.step]

@@ -63,7 +63,7 @@ def test_a_figure_without_meaning_in_some_draws_leaves_them_out() -> None:
 
 
 def test_none_of_few_is_not_none_of_all() -> None:
-    """Drawing 26 passed parts anew always gives 26 passed ones; the exact bound counts samples."""
+    """Drawing from 26 passed parts again always gives 26 passed ones; the exact bound counts samples."""
     among, ids = np.ones(26, bool), [str(i // 2) for i in range(26)]
     low, high = uncertainty.share_interval((0.0, 0.0), among, ids, 0.0)
     assert (low, high) == (0.0, pytest.approx(1 - 0.025 ** (1 / 13)))

@@ -108,7 +108,7 @@ def test_a_saved_model_that_writes_files_runs_only_when_trusted(tmp_path: Path) 
 
 
 def test_a_saved_model_that_fails_at_run_time_is_a_user_error(tmp_path: Path) -> None:
-    """Its operations are harmless, but for some images they do not fit together."""
+    """Its operations are harmless, but they fail for some images."""
 
     class Failing(tf.Module):  # type: ignore[misc]
         @tf.function(input_signature=[tf.TensorSpec([1, SIDE, SIDE, 3], tf.float32)])

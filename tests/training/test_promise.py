@@ -24,7 +24,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("scoring", "splits"), [("gmm", 8), ("patchcore", 20)])
 def test_new_normal_images_are_flagged_no_more_often_than_promised(photos: Path, scoring: str, splits: int) -> None:
-    """The mean share of flagged new images is at most the rate, but for what chance moves it by."""
+    """The mean share of flagged new images is at most the rate, apart from chance."""
     settings = TrainSettings(scoring_function=scoring, capacity="low", sampling_ratio=0.02)
     features = features_of(settings, photos)
     flagged: dict[float, list[float]] = {0.1: [], 0.05: []}
