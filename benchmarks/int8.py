@@ -1,14 +1,19 @@
 """How far int8 models are from float32 ones: `python -m benchmarks.int8 DATA_DIRECTORY...`.
 
 For each data directory and scoring function a training with default settings; then, over the test images, the AUROC of
-both TFLite models, the share of images on which they agree at their own thresholds, and how far TFLite Micro is from
-LiteRT, in steps of the int8 output: the most, and the share of cells. Printed as a Markdown table.
+both TFLite models, by how much their difference varies by chance (its standard deviation over resampled test images),
+the share of images on which they agree at their own thresholds, suggested and conformal, and how far TFLite Micro is
+from LiteRT, in steps of the int8 output: the most, and the share of cells. Printed as a Markdown table.
+
+`--backwards` trains on the images in reverse order, which changes nothing but rounding and the draws.
 """
 
 import argparse
 import contextlib
 import io
+import json
 import platform
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +28,15 @@ from fomoad.data.info_file import read_info
 from fomoad.export import tflite
 from fomoad.export.output_directory import METADATA_FILE
 from fomoad.inference.model import GridModel, load_model
-from fomoad.metadata import AnomalyMetadata
+from fomoad.metadata import AnomalyMetadata, Threshold
 
 COLUMNS = (
-    "data", "pixels", "scorer", "AUROC float32", "AUROC int8", "difference", "same verdict", "steps off reference",
-    "steps off XNNPACK", "threshold of range", "flash", "arena",
+    "data", "pixels", "scorer", "AUROC float32", "AUROC int8", "difference", "by chance", "same verdict, suggested",
+    "conformal", "steps off reference", "steps off XNNPACK", "threshold of range", "flash", "arena",
 )  # fmt: skip
+RESAMPLED = 300
+RATE = 0.05
+"""Of false alarms, which the conformal threshold keeps."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +53,14 @@ def main() -> None:
     parser.add_argument("directories", nargs="+", type=Path, help="data directories with labelled test images")
     parser.add_argument("--scoring", nargs="+", default=["gmm", "patchcore"])
     parser.add_argument("--micro-images", type=int, default=40, help="test images that TFLite Micro runs")
+    parser.add_argument("--backwards", action="store_true", help="train on the images in reverse order")
     parser.add_argument("--keep", type=Path, help="where to leave the trained models, and find them again")
     arguments, settings = parser.parse_known_args()
     print(f"{platform.machine()}, settings: {' '.join(settings) or 'defaults'}\n", flush=True)
     print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        for directory in arguments.directories:
+        for given in arguments.directories:
+            directory = backwards(given, Path(folder) / "backwards" / given.name) if arguments.backwards else given
             for scoring in arguments.scoring:
                 out = (arguments.keep or Path(folder)) / f"{directory.name}-{scoring}"
                 cells = measure(directory, out, scoring, settings, arguments.micro_images)
@@ -66,7 +76,9 @@ def measure(directory: Path, out: Path, scoring: str, settings: list[str], micro
     models = [load_model(out / name) for name in (tflite.FLOAT_FILE, tflite.INT8_FILE)]
     records = [metadata.models[name] for name in (tflite.FLOAT_FILE, tflite.INT8_FILE)]
     scores = [image_scores(model, split.images) for model in models]
-    verdicts = [image_score >= record.threshold.suggested for image_score, record in zip(scores, records, strict=True)]
+    thresholds = [record.threshold for record in records]
+    agreeing = [agreement(scores, [each.suggested for each in thresholds])]
+    agreeing += [agreement(scores, [conformal(each) for each in thresholds])]
     aurocs = [roc_auc_score(split.anomalous, image_score) for image_score in scores]
     output, profile = models[1].output, records[1].profile
     assert output.scale is not None
@@ -77,12 +89,49 @@ def measure(directory: Path, out: Path, scoring: str, settings: list[str], micro
         scoring,
         *(f"{auroc:.4f}" for auroc in aurocs),
         f"{aurocs[1] - aurocs[0]:+.4f}",
-        f"{100 * np.mean(verdicts[0] == verdicts[1]):.1f} %",
+        f"{chance(scores, split.anomalous):.4f}",
+        *agreeing,
         *micro_differences(out / tflite.INT8_FILE, models[1], split.images, micro_images),
         f"{records[1].threshold.suggested / (255 * output.scale):.2f}",
         f"{profile.flash_bytes / 1024:.0f} KiB",
         "unknown" if profile.arena_bytes is None else f"{profile.arena_bytes / 1024:.0f} KiB",
     ]
+
+
+def conformal(threshold: Threshold) -> float | None:
+    """The threshold that keeps the rate of false alarms; None where there are too few training images."""
+    return next(each.threshold for each in threshold.choices if each.false_positive_rate == RATE)
+
+
+def agreement(scores: list[Any], thresholds: list[float | None]) -> str:
+    """On how many images two files agree at their own thresholds."""
+    if None in thresholds:
+        return "too few images"
+    verdicts = [of_file >= threshold for of_file, threshold in zip(scores, thresholds, strict=True)]
+    return f"{100 * np.mean(verdicts[0] == verdicts[1]):.1f} %"
+
+
+def chance(scores: list[Any], anomalous: Any) -> float:
+    """The standard deviation of the difference of two AUROCs, over test images drawn with replacement."""
+    random = np.random.default_rng(0)
+    kinds = [np.flatnonzero(anomalous), np.flatnonzero(~anomalous)]
+    differences = []
+    for _ in range(RESAMPLED):
+        rows = np.concatenate([random.choice(kind, len(kind)) for kind in kinds])
+        aurocs = [roc_auc_score(anomalous[rows], of_file[rows]) for of_file in scores]
+        differences.append(aurocs[1] - aurocs[0])
+    return float(np.std(differences))
+
+
+def backwards(directory: Path, target: Path) -> Path:
+    """A copy of a data directory with the training images in reverse order."""
+    shutil.copytree(directory, target)
+    for name in ("X_split_train.npy", "Y_split_train.npy"):
+        np.save(target / name, np.load(target / name)[::-1])
+    for path in target.glob("sample_*.json"):
+        content = json.loads(path.read_text())
+        path.write_text(json.dumps(content | {"train": content["train"][::-1]}))
+    return target
 
 
 def train(directory: Path, out: Path, scoring: str, settings: list[str]) -> None:
