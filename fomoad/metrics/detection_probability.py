@@ -19,6 +19,8 @@ FEWEST: Final = 10
 """Defects that a curve takes at least; the handbook asks for 60 where safety depends on it."""
 ROUNDS: Final = 100
 TOLERANCE: Final = 1e-10
+SLOPE_TOLERANCE: Final = 1e-3
+"""Of the slope, where its likelihood is flat to the first order."""
 LARGEST_BOUND: Final = 8.0
 """Bounds beyond a90 times e to this are called unknown."""
 
@@ -89,14 +91,17 @@ def upper_bound(curve: Curve, sizes: ArrayLike, found: ArrayLike, probability: f
         def loss(slope: float) -> float:
             return -_log_likelihood(log_sizes, hits, level - slope * log_size, slope, curve.penalised)
 
-        slope = optimize.minimize_scalar(loss, bounds=(1e-6, 10 * curve.slope), method="bounded").x
+        tolerance = {"xatol": SLOPE_TOLERANCE * curve.slope}
+        slope = optimize.minimize_scalar(loss, bounds=(1e-6, 10 * curve.slope), method="bounded", options=tolerance).x
         return 2 * (best + loss(float(slope))) - CRITICAL
 
-    step = 0.05
+    gradient = np.array([-1.0, -start]) / curve.slope
+    step = math.sqrt(CRITICAL * float(gradient @ curve.covariance @ gradient))  # Wald's bound, to begin with
+    step = min(max(0.05, step), LARGEST_BOUND)
     while excess(start + step) < 0:
-        step *= 1.5
-        if step > LARGEST_BOUND:
+        if step == LARGEST_BOUND:
             return None
+        step = min(1.5 * step, LARGEST_BOUND)
     return math.exp(float(optimize.brentq(excess, start, start + step, xtol=1e-4)))
 
 
