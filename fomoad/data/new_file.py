@@ -28,9 +28,11 @@ def write_new(path: Path, content: bytes) -> None:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a file that appears whole in the place of another."""
+    """Write a file that appears whole in the place of another. After a power cut, too, one or the other is there."""
     beside = _write_beside(path, content)
     try:
+        with beside.open("rb+") as file:
+            os.fsync(file.fileno())
         beside.replace(path)
     except OSError:
         beside.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ import numpy as np
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
+from fomoad.data.new_file import replace_file
 from fomoad.errors import UserError
 from fomoad.maintenance.history import Course, Positions
 from fomoad.maintenance.page import render
@@ -26,7 +27,7 @@ TITLES: Final = {"drift": "What the model sees has changed", "rate": "More image
 
 
 def write(path: Path, watch: Watch, course: Course, positions: Positions | None, summary: str) -> None:
-    """Write the page beside its place and rename it there. Raises UserError where that cannot be done."""
+    """Write the page in the place of an earlier one. Raises UserError where that cannot be done."""
     lines = summary.split("\n")
     moved = None if positions is None else positions.moved()
     alarms = [
@@ -43,10 +44,8 @@ def write(path: Path, watch: Watch, course: Course, positions: Positions | None,
         bins=_bins(watch),
         map=None if moved is None else _map(moved),
     )
-    beside = path.with_name(f".{path.name}.part")
     try:
-        beside.write_text(page, encoding="utf-8")
-        beside.replace(path)
+        replace_file(path, page.encode())
     except OSError as error:
         raise UserError(f"The page {path} cannot be written ({error.strerror}): give another with --page.") from error
 

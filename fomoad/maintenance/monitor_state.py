@@ -1,7 +1,5 @@
 """What `fomoad monitor` knows, in a file that is always whole."""
 
-import os
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -9,6 +7,7 @@ from typing import Annotated, Any, Final
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from fomoad.data.new_file import replace_file
 from fomoad.errors import UserError
 from fomoad.maintenance import martingale, rate
 from fomoad.maintenance.history import MOST_POINTS, Course, Positions
@@ -246,23 +245,13 @@ def read(path: Path, model: str, reference: Reference) -> tuple[MonitorState, Wa
 
 
 def write(path: Path, state: MonitorState) -> None:
-    """Write a state beside its place and rename it there: whoever reads it finds the old one or the new one.
+    """Write a state in the place of the one before: whoever reads it finds the old one or the new one.
 
     Raises UserError where that cannot be done.
     """
-    temporary = None
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(state.model_dump_json() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-        temporary = None
+        replace_file(path, state.model_dump_json().encode() + b"\n")
     except OSError as error:
         raise UserError(
             f"The state file {path} cannot be written ({error.strerror}): give another with --state."
         ) from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
