@@ -4,7 +4,7 @@ Each data directory's test anomalies give the defects that are mixed into its tr
 test images. Figures are means over draws: the AUROC of the fit to good images alone, to the mixture as it is, to the
 mixture without what `left_out` finds, and the share of the mixed-in defects among the suspects, twice as many named.
 
-Run: python -m benchmarks.contamination DATA_DIRECTORY... [--scoring gmm,patchcore] [--draws 2]
+Run: python -m benchmarks.contamination DATA_DIRECTORY... [--scoring gmm,patchcore] [--draws 2]. Images are scaled 0..1.
 """
 
 import argparse
@@ -80,12 +80,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directories", nargs="+", type=Path)
     parser.add_argument("--scoring", default="gmm,patchcore")
-    parser.add_argument("--scaling", default="-1..1")
+    parser.add_argument("--weights-resolution", type=int, default=96)
     parser.add_argument("--draws", type=int, default=2)
     arguments = parser.parse_args()
     columns = None
     for scoring in arguments.scoring.split(","):
-        settings = TrainSettings(scoring_function=scoring, image_input_scaling=arguments.scaling)
+        settings = TrainSettings(scoring_function=scoring, weights_resolution=arguments.weights_resolution)
         for directory in arguments.directories:
             with contextlib.redirect_stdout(io.StringIO()):
                 train, test, anomalous = read(settings, directory)
