@@ -19,6 +19,7 @@ from fomoad.backbones.weights import find_weights
 from fomoad.data import dataset
 from fomoad.data.info_file import Info
 from fomoad.data.label_names import anomalous_flags
+from fomoad.data.scaling import DEFAULT_SCALING
 from fomoad.evaluation import objectives
 from fomoad.features.extractor import extractor
 from fomoad.features.store import Extract, FeatureSource, StoredFeatures
@@ -79,7 +80,7 @@ def main() -> None:
     parser.add_argument("--scoring", nargs="+", default=["gmm", "patchcore"])
     parser.add_argument("--weights", default="auto")
     parser.add_argument("--weights-resolution", type=int, default=96)
-    parser.add_argument("--image-input-scaling", default="-1..1")
+    parser.add_argument("--image-input-scaling", default=DEFAULT_SCALING)
     parser.add_argument("--cache", type=Path)
     arguments = parser.parse_args()
     for scoring in arguments.scoring:
