@@ -47,6 +47,13 @@ def test_the_most_promising_is_the_default_recipe_of_the_largest_input() -> None
     assert sides == sorted(sides, reverse=True)
 
 
+def test_a_mixture_promises_more_than_a_bank_of_a_hundredth_and_less_than_one_of_a_twentieth() -> None:
+    found = space.space((96,), {**GIVEN, "sampling_ratio": ("0.01", "0.05")})
+    ordered = [found.candidates[place].settings for place in found.by_promise()]
+    kinds = [each.sampling_ratio if each.scorer() == "patchcore" else "mixture" for each in ordered]
+    assert list(dict.fromkeys(kinds)) == [0.05, "mixture", 0.01]
+
+
 def test_the_order_does_not_depend_on_that_of_the_lists() -> None:
     one = space.space((64, 96), {**GIVEN, "sampling_ratio": ("0.01", "0.1")})
     other = space.space((96, 64), {**GIVEN, "sampling_ratio": ("0.1", "0.01")})
