@@ -91,9 +91,21 @@ def lines(report: Report) -> str:
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 
 
+def packages() -> dict[str, str]:
+    """The installed package that each module belongs to. Python 3.10's own function misses packages like NumPy's."""
+    found: dict[str, str] = {}
+    for each in metadata.distributions():
+        for file in each.files or ():
+            if len(file.parts) == 1 and file.suffix == ".py":
+                found.setdefault(file.stem, each.name)
+            elif len(file.parts) == 2 and file.name == "__init__.py":
+                found.setdefault(file.parts[0], each.name)
+    return found
+
+
 def _versions(modules: tuple[str, ...]) -> dict[str, str | None]:
-    packages = metadata.packages_distributions()
-    return {module: metadata.version(packages[module][0]) if module in packages else None for module in modules}
+    of_module = packages()
+    return {module: metadata.version(of_module[module]) if module in of_module else None for module in modules}
 
 
 def _weights(backbone: str) -> Answer:

@@ -66,8 +66,8 @@ def names(requirements: list[str]) -> set[str]:
 
 def distributions(modules: tuple[str, ...]) -> set[str]:
     """The packages that the modules belong to."""
-    packages = metadata.packages_distributions()
-    return {packages[module][0].replace("_", "-") for module in modules}
+    packages = doctor.packages()
+    return {packages[module].replace("_", "-") for module in modules}
 
 
 @pytest.mark.parametrize("extra", ["", *extras.EXTRAS])
