@@ -1,7 +1,10 @@
 """Which candidates no other one beats in everything."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Final
+
+from fomoad.search.choice import Finding
 
 TIE: Final = 0.002
 """Detection that differs by less than this is no reason to keep a dearer model."""
@@ -25,6 +28,26 @@ def front(values: Mapping[int, Sequence[float]]) -> list[int]:
             kept = [other for other in kept if not _beats(values[position], values[other][0], values[other][1:])]
             kept.append(position)
     return sorted(kept, key=lambda position: (*values[position][1:], position))
+
+
+def clear_front(findings: Mapping[int, Finding], costs: Mapping[int, Sequence[float]]) -> list[int]:
+    """The positions that are worth what they cost, the cheapest first: what is worth a training in full.
+
+    One that costs more than another in nothing less must find more than it by over a standard error, and by TIE: less
+    is chance, and the cheaper one will do. Costs are above 0.
+
+    >>> low, high = Finding(0.90, [0.90] * 20), Finding(0.95, [0.95] * 20)
+    >>> unsure = Finding(0.92, [0.88, 0.96] * 10)
+    >>> clear_front({0: low, 1: high, 2: unsure}, {0: (100, 10), 1: (200, 10), 2: (150, 10)})
+    [0, 1]
+    """
+    kept: list[int] = []
+    for position in sorted(findings, key=lambda one: (math.prod(costs[one]), -findings[one].figure, one)):
+        cheaper = [one for one in kept if all(a <= b for a, b in zip(costs[one], costs[position], strict=True))]
+        leads = [findings[position].lead(findings[one]) for one in cheaper]
+        if all(lead > max(TIE, error) for lead, error in leads):
+            kept.append(position)
+    return kept
 
 
 def _beats(values: Sequence[float], detection: float, costs: Sequence[float]) -> bool:

@@ -195,7 +195,7 @@ def _progress(search: Search, study: Study) -> str:
 
 
 def _conclude(search: Search, study: Study, engine: Engine, conditions: Conditions) -> Results:
-    """Choose the best, train it and those that no other one beats, measure their files, and test the best alone."""
+    """Choose the best, train it and the dearer ones that are worth it, measure their files, and test the best alone."""
     outcomes = study.outcomes()
     values = {position: outcome.values for position, outcome in outcomes.items() if outcome.values is not None}
     if not values:
@@ -205,11 +205,14 @@ def _conclude(search: Search, study: Study, engine: Engine, conditions: Conditio
     order = search.space.by_promise()
     kept = [entry for entry in judged if entry.values is not None]
     least = 0.0 if labelled else LEAST_BY_MADE
-    choice = choose(findings(kept, "selection", search.metric), order, least)
-    chosen = sorted({*front.front(values), choice.best})
+    found = findings(kept, "selection", search.metric)
+    choice = choose(found, order, least)
+    chosen = sorted(
+        {*front.clear_front(found, {position: costs[1:] for position, costs in values.items()}), choice.best}
+    )
     tasks = [search.task(conditions, position) for position in chosen]
-    found = engine.map(trained, tasks, "Training the best, and those that no other candidate beats")
-    measured = dict(zip(chosen, found, strict=True))
+    trained_ones = engine.map(trained, tasks, "Training the best, and those that no cheaper candidate comes close to")
+    measured = dict(zip(chosen, trained_ones, strict=True))
     log(f"The best is number {choice.best}: {search.metric} {measured[choice.best][0]:.4f} on the selection part")
     files = search.task(conditions, choice.best).folder
     if not (files / METADATA_FILE).is_file():

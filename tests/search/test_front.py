@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from fomoad.search.front import TIE, front
+from fomoad.search.choice import Finding
+from fomoad.search.front import TIE, clear_front, front
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -22,3 +23,26 @@ def test_nothing_outside_the_front_is_better_than_all_of_it(seed: int) -> None:
         )
 
     assert sorted(front(values)) == [position for position in values if not dominated(position)]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_trained_leads_all_that_is_cheaper_by_more_than_chance(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    costs = {position: tuple(float(cost) for cost in random.integers(1, 5, 2)) for position in range(25)}
+    findings = {}
+    for position in costs:
+        without = random.normal(random.uniform(0.7, 0.9), 0.005, 20)
+        findings[position] = Finding(float(without.mean()), [float(each) for each in without])
+    kept = clear_front(findings, costs)
+
+    def rivals(position: int) -> list[int]:
+        """Kept ones that cost no more, and that this one does not clearly lead."""
+        found = []
+        for other in set(kept) - {position}:
+            lead, error = findings[position].lead(findings[other])
+            no_dearer = all(one <= two for one, two in zip(costs[other], costs[position], strict=True))
+            found += [other] if no_dearer and lead <= max(TIE, error) else []
+        return found
+
+    assert kept
+    assert {position for position in costs if not rivals(position)} == set(kept)
