@@ -33,9 +33,6 @@ AXES_OF: Final[Mapping[ScoringFunction, frozenset[str]]] = {
     "patchcore": frozenset({"pool_size", "sampling_ratio", "k"}),
 }
 """Settings that only one scoring function reads: for the other, they keep the default."""
-LEAST_BANK: Final = 0.5
-"""Of the default sampling ratio: with less, PatchCore finds less than a mixture on the mean of real sets
-(docs/experiments/search.md)."""
 
 
 @dataclass(frozen=True)
@@ -151,28 +148,21 @@ def _expense(candidate: Candidate) -> tuple[Any, ...]:
 
 
 def _promise(candidate: Candidate) -> tuple[Any, ...]:
-    """The largest input and backbone, then the scorer by `_scorer_rank`, then what is next to the default recipe."""
+    """The largest input and backbone, then what is next to the default scaling and layers, then PatchCore, then less."""
     settings, side = candidate.settings, candidate.side
     default = recipes.robust(TrainSettings(scoring_function=settings.scorer()), (side, side, 3))
     backbones, capacities = (choices(name) or () for name in ("backbone", "capacity"))
     return (
         -side,
         -backbones.index(settings.backbone),
-        _scorer_rank(settings),
         _scaling_rank(settings),
         abs(default.layers - (default.layers if settings.layers == "auto" else settings.layers)),
+        settings.scorer() != "patchcore",
         abs(default.pool_size - (default.pool_size if settings.pool_size == "auto" else settings.pool_size)),
         abs(math.log(settings.sampling_ratio / DEFAULTS.sampling_ratio)),
         -capacities.index(settings.capacity),
         settings.k - DEFAULTS.k,
     )
-
-
-def _scorer_rank(settings: TrainSettings) -> int:
-    """PatchCore, then a mixture, then PatchCore whose bank is so small that it finds less than a mixture."""
-    if settings.scorer() == "gmm":
-        return 1
-    return 0 if settings.sampling_ratio >= DEFAULTS.sampling_ratio * LEAST_BANK else 2
 
 
 def _scaling_rank(settings: TrainSettings) -> int:

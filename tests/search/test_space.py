@@ -47,11 +47,12 @@ def test_the_most_promising_is_the_default_recipe_of_the_largest_input() -> None
     assert sides == sorted(sides, reverse=True)
 
 
-def test_a_mixture_promises_more_than_a_bank_of_a_hundredth_and_less_than_one_of_a_twentieth() -> None:
-    found = space.space((96,), {**GIVEN, "sampling_ratio": ("0.01", "0.05")})
+def test_a_mixture_of_all_layers_promises_more_than_a_bank_of_fewer() -> None:
+    found = space.space((96,), {**GIVEN, "feature_scaling": ("place",), "capacity": ("high", "low")})
     ordered = [found.candidates[place].settings for place in found.by_promise()]
-    kinds = [each.sampling_ratio if each.scorer() == "patchcore" else "mixture" for each in ordered]
-    assert list(dict.fromkeys(kinds)) == [0.05, "mixture", 0.01]
+    kinds = [(each.layers, each.scorer()) for each in ordered]
+    assert list(dict.fromkeys(kinds)) == [(3, "patchcore"), (3, "gmm"), (2, "patchcore"), (2, "gmm")]
+    assert next(each.capacity for each in ordered if each.scorer() == "gmm") == "high"
 
 
 def test_the_order_does_not_depend_on_that_of_the_lists() -> None:
