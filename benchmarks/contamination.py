@@ -23,6 +23,7 @@ from fomoad.features.extractor import extractor
 from fomoad.metrics import image_metrics
 from fomoad.settings import TrainSettings
 from fomoad.training import models, suspects
+from fomoad.training.fit import Fit
 
 SHARES = (0.0, 0.01, 0.02, 0.05)
 
@@ -44,12 +45,15 @@ def auroc(settings: TrainSettings, train: np.ndarray, test: np.ndarray, truth: n
     return image_metrics.auroc(image_metrics.operating_points(scores, truth))
 
 
-def quietly(settings: TrainSettings, features: np.ndarray, seed: int):
+def quietly(settings: TrainSettings, features: np.ndarray, seed: int) -> Fit:
+    """A fit without its log."""
     with contextlib.redirect_stdout(io.StringIO()):
-        return fit_rows(settings, features, seed)
+        return fit_rows(settings.model_copy(update={"seed": seed}), features)
 
 
-def measure(settings: TrainSettings, train, test, anomalous, share: float, seed: int) -> dict[str, float]:
+def measure(
+    settings: TrainSettings, train: np.ndarray, test: np.ndarray, anomalous: np.ndarray, share: float, seed: int
+) -> dict[str, float]:
     """One draw of one share."""
     random = np.random.default_rng(seed)
     count = int(np.ceil(share * len(train)))
@@ -77,6 +81,7 @@ def measure(settings: TrainSettings, train, test, anomalous, share: float, seed:
 
 
 def main() -> None:
+    """Print a table of means over draws."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directories", nargs="+", type=Path)
     parser.add_argument("--scoring", default="gmm,patchcore")

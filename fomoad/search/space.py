@@ -148,7 +148,7 @@ def _expense(candidate: Candidate) -> tuple[Any, ...]:
 
 
 def _promise(candidate: Candidate) -> tuple[Any, ...]:
-    """The largest input and backbone, then what is next to the default scaling and layers, then PatchCore, then less."""
+    """The largest input and backbone, then what is next to the default scaling and layers, then PatchCore."""
     settings, side = candidate.settings, candidate.side
     default = recipes.robust(TrainSettings(scoring_function=settings.scorer()), (side, side, 3))
     backbones, capacities = (choices(name) or () for name in ("backbone", "capacity"))
