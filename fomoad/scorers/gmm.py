@@ -4,7 +4,7 @@ The scale is that of Edge Impulse's stock block: the log-likelihood, standardise
 sign differs: there the absolute value is taken, so that cells which are unusually likely score high as well.
 
 For the same flash and time, many spherical components over all features tell more than a few full covariances over
-a random projection of them (docs/quality.md), and nothing is left to the luck of a projection.
+a random projection of them (docs/experiments/scorers.md), and nothing is left to the luck of a projection.
 """
 
 import functools

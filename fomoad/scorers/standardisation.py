@@ -9,7 +9,7 @@ whole image finds more, or features just as the backbone gives them.
 Features that vary together would count many times over in a distance. Whitening (ZCA: Kessy, Lewin and Strimmer,
 The American Statistician 2018) takes that away, but lifts noise in directions in which good parts hardly vary to
 the same height; half of it, the fourth root of the inverse covariance in place of the square root, finds more
-defects than none or all (docs/quality.md).
+defects than none or all (docs/experiments/scorers.md).
 """
 
 from dataclasses import dataclass, replace
