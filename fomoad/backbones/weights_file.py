@@ -16,6 +16,8 @@ from fomoad.verify.npz import read_arrays
 MOST_BYTES: Final = 2**29
 """Weights of the largest backbone take a fifth of this."""
 MOST_NAMES: Final = 10_000
+MOST_NAME_BYTES: Final = 2**20
+"""Of a list of names, as far as its size is known before it is read."""
 
 Array = NDArray[np.float32]
 
@@ -111,10 +113,10 @@ def _kind(layer: Layer) -> str:
 
 def _names(group: Any, attribute: str) -> list[str]:
     """Names in a list that is kept with a group. Raises ValueError where there is none, or of far too many."""
-    listed = group.attrs[attribute]
-    if np.ndim(listed) != 1 or len(listed) > MOST_NAMES:
+    stored = group.attrs.get_id(attribute)
+    if len(stored.shape) != 1 or stored.shape[0] * stored.dtype.itemsize > MOST_NAME_BYTES:
         raise ValueError(f"its {attribute} are no list of names")
-    return [name.decode() if isinstance(name, bytes) else str(name) for name in listed]
+    return [name.decode() if isinstance(name, bytes) else str(name) for name in group.attrs[attribute]]
 
 
 def _member(group: Any, path: str) -> Any:

@@ -17,6 +17,8 @@ import numpy as np
 from PIL import Image
 
 from fomoad import state_file
+from fomoad.backbones import weights_file
+from fomoad.backbones.layers import BatchNorm, Conv
 from fomoad.data.image_file import read_image, read_mask
 from fomoad.data.label_names import read_label_map
 from fomoad.errors import UserError
@@ -41,6 +43,7 @@ DATA_FILES: Final = (
 )
 MOST_PIXELS: Final = 10**6
 MODEL: Final = b"a model's content"
+LAYERS: Final = (Conv("conv", (), kernel=(1, 1, 2, 3)), BatchNorm("norm", ("conv",), channels=3, epsilon=0.001))
 _IMAGES: Final = npy_file(np.full((2, 32, 32, 1), 0.5, np.float16))
 _FOLDER: Final = Path(tempfile.mkdtemp(prefix="fomoad-fuzz-"))
 
@@ -129,11 +132,18 @@ def score_line(content: bytes) -> None:
         score_lines.parse(content)
 
 
+def weights(content: bytes) -> None:
+    """A backbone's weights as .npz. Those of a .h5 file are read by HDF5, which made ones can keep busy without end."""
+    path = _FOLDER / "weights.npz"
+    path.write_bytes(content)
+    weights_file.read(path, "small", LAYERS, {"conv"})
+
+
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     target.__name__: target
     for target in (
         data_directory, image, tflite_model, onnx_model, archive, program, metadata, results, label_map, state,
-        score_line,
+        score_line, weights,
     )
 }  # fmt: skip
 
