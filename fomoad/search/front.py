@@ -1,4 +1,4 @@
-"""Which candidates no other one beats in everything."""
+"""Which candidates are worth what they cost."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -31,10 +31,10 @@ def front(values: Mapping[int, Sequence[float]]) -> list[int]:
 
 
 def clear_front(findings: Mapping[int, Finding], costs: Mapping[int, Sequence[float]]) -> list[int]:
-    """The positions that are worth what they cost, the cheapest first: what is worth a training in full.
+    """The positions that are worth a training in full, the cheapest first.
 
-    One that costs more than another in nothing less must find more than it by over a standard error, and by TIE: less
-    is chance, and the cheaper one will do. Costs are above 0.
+    One that costs no less than another in anything must find more than it does, by over a standard error and over TIE:
+    less may be chance, and the cheaper one will do. Costs are above 0.
 
     >>> low, high = Finding(0.90, [0.90] * 20), Finding(0.95, [0.95] * 20)
     >>> unsure = Finding(0.92, [0.88, 0.96] * 10)
