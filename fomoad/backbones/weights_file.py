@@ -114,7 +114,7 @@ def _kind(layer: Layer) -> str:
 def _names(group: Any, attribute: str) -> list[str]:
     """Names in a list that is kept with a group. Raises ValueError where there is none, or of far too many."""
     stored = group.attrs.get_id(attribute)
-    shape = stored.shape or ()  # None: an attribute that holds nothing
+    shape: tuple[int, ...] = stored.shape or ()  # None: an attribute that holds nothing
     if len(shape) != 1 or shape[0] > MOST_NAMES or shape[0] * stored.dtype.itemsize > MOST_NAME_BYTES:
         raise ValueError(f"its {attribute} are no list of names")
     return [name.decode() if isinstance(name, bytes) else str(name) for name in group.attrs[attribute]]
