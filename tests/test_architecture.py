@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "geometry", "machine", "pages", "progress", "signals", "vote"}),
-    frozenset({"extras", "locking", "signing", "verify"}),
+    frozenset({"extras", "locking", "verify"}),
     frozenset({"cluster", "coreset", "data", "export", "state_file"}),
     frozenset({"backbones", "defects", "device", "inference", "scorers", "settings"}),
     frozenset({"features", "metadata", "metrics", "parameters", "quantization"}),

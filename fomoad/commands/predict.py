@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
     from fomoad.inference.collect import Collector, Limits
 
     if arguments.verify_key:
-        from fomoad import signing
+        from fomoad.verify import signing
 
         signing.verify_model(arguments.model, signing.read_public_key(arguments.verify_key))
     detector = predict.load_detector(

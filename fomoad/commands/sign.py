@@ -16,9 +16,9 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
-    from fomoad import signing
     from fomoad.errors import UserError
     from fomoad.progress import log
+    from fomoad.verify import signing
 
     if arguments.make_key:
         key = signing.make_key()

@@ -1,1 +1,1 @@
-"""Model files that nobody vouches for: what they hold is checked before any runtime reads them. Needs NumPy only."""
+"""Files that nobody vouches for: checked before any runtime reads them, or held to a signed list."""

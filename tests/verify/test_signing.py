@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fomoad import signing
 from fomoad.cli import main
 from fomoad.errors import UserError
+from fomoad.verify import signing
 
 pytest.importorskip("cryptography", reason="the extra fomoad[sign] is not installed")
 
