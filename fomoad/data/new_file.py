@@ -1,4 +1,4 @@
-"""Files beside those of others: none is written over, and none is seen half-written."""
+"""Files beside those of others: none is seen half-written, and none is written over unless that is asked for."""
 
 import contextlib
 import itertools
@@ -27,19 +27,17 @@ def write_new(path: Path, content: bytes) -> None:
             beside.unlink()
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file that appears whole in the place of another. After a power cut, too, one or the other is there."""
-    beside = _write_beside(path, content)
+def replace_file(path: Path, content: bytes, durable: bool = False) -> None:
+    """Write a file that appears whole in the place of another. If `durable`, one or the other outlasts a power cut."""
+    beside = _write_beside(path, content, durable)
     try:
-        with beside.open("rb+") as file:
-            os.fsync(file.fileno())
         beside.replace(path)
     except OSError:
         beside.unlink(missing_ok=True)
         raise
 
 
-def _write_beside(path: Path, content: bytes) -> Path:
+def _write_beside(path: Path, content: bytes, durable: bool = False) -> Path:
     """A new file in the same folder. Its name is this process's own, and a link of that name is not followed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".fomoad-{os.getpid()}-{next(_NUMBERS)}.part")
@@ -47,6 +45,9 @@ def _write_beside(path: Path, content: bytes) -> Path:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
     except OSError:
         beside.unlink(missing_ok=True)
         raise

@@ -250,7 +250,7 @@ def write(path: Path, state: MonitorState) -> None:
     Raises UserError where that cannot be done.
     """
     try:
-        replace_file(path, state.model_dump_json().encode() + b"\n")
+        replace_file(path, state.model_dump_json().encode() + b"\n", durable=True)
     except OSError as error:
         raise UserError(
             f"The state file {path} cannot be written ({error.strerror}): give another with --state."

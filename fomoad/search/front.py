@@ -43,7 +43,7 @@ def clear_front(findings: Mapping[int, Finding], costs: Mapping[int, Sequence[fl
     """
     kept: list[int] = []
     for position in sorted(findings, key=lambda one: (math.prod(costs[one]), -findings[one].figure, one)):
-        cheaper = [one for one in kept if all(a <= b for a, b in zip(costs[one], costs[position], strict=True))]
+        cheaper = [one for one in kept if _no_dearer(costs[one], costs[position])]
         leads = [findings[position].lead(findings[one]) for one in cheaper]
         if all(lead > max(TIE, error) for lead, error in leads):
             kept.append(position)
@@ -51,4 +51,8 @@ def clear_front(findings: Mapping[int, Finding], costs: Mapping[int, Sequence[fl
 
 
 def _beats(values: Sequence[float], detection: float, costs: Sequence[float]) -> bool:
-    return values[0] > detection - TIE and all(mine <= other for mine, other in zip(values[1:], costs, strict=True))
+    return values[0] > detection - TIE and _no_dearer(values[1:], costs)
+
+
+def _no_dearer(costs: Sequence[float], others: Sequence[float]) -> bool:
+    return all(mine <= other for mine, other in zip(costs, others, strict=True))

@@ -207,18 +207,17 @@ def _conclude(search: Search, study: Study, engine: Engine, conditions: Conditio
     least = 0.0 if labelled else LEAST_BY_MADE
     found = findings(kept, "selection", search.metric)
     choice = choose(found, order, least)
-    chosen = sorted(
-        {*front.clear_front(found, {position: costs[1:] for position, costs in values.items()}), choice.best}
-    )
+    costs = {position: each[1:] for position, each in values.items()}
+    chosen = sorted({*front.clear_front(found, costs), choice.best})
     tasks = [search.task(conditions, position) for position in chosen]
-    trained_ones = engine.map(trained, tasks, "Training the best, and those that no cheaper candidate comes close to")
-    measured = dict(zip(chosen, trained_ones, strict=True))
+    measures = engine.map(trained, tasks, "Training the best, and those that no cheaper candidate comes close to")
+    measured = dict(zip(chosen, measures, strict=True))
     log(f"The best is number {choice.best}: {search.metric} {measured[choice.best][0]:.4f} on the selection part")
-    files = search.task(conditions, choice.best).folder
-    if not (files / METADATA_FILE).is_file():
-        raise UserError(f"{files} is not here: workers elsewhere must reach --out-directory under the same path.")
+    folder = search.task(conditions, choice.best).folder
+    if not (folder / METADATA_FILE).is_file():
+        raise UserError(f"{folder} is not here: workers elsewhere must reach --out-directory under the same path.")
     with output_directory.reserve(search.out / "best"):
-        output_directory.publish(search.out / "best", _contents(files))
+        output_directory.publish(search.out / "best", _contents(folder))
     parts = opened(conditions.photos, search.space.candidates[choice.best].side)
     return Results(
         metric=search.metric,
@@ -231,7 +230,7 @@ def _conclude(search: Search, study: Study, engine: Engine, conditions: Conditio
         order=order,
         least=least,
         agreement=agreement(judged, search.metric, order) if labelled else None,
-        test=asdict(figures(files, parts, "test")),
+        test=asdict(figures(folder, parts, "test")),
     )
 
 
