@@ -65,9 +65,9 @@ class TestImages:
     masks: NDArray[np.uint8] | None
 
 
-def read_test(directory: Path) -> TestImages:
-    """The test half of a data directory."""
-    split = dataset.open_split(directory, "test", SCALING, read_info(None, directory))
+def read_test(directory: Path, scaling: str = SCALING) -> TestImages:
+    """The test half of a data directory, its images scaled so."""
+    split = dataset.open_split(directory, "test", scaling, read_info(None, directory))
     assert split.images is not None
     images = np.concatenate([batch for _, batch in split.images.batches()])
     anomalous = np.array(anomalous_flags(split.labels, kept_label_names(directory)), bool)

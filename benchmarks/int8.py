@@ -1,7 +1,7 @@
 """How far int8 models are from float32 ones: `python -m benchmarks.int8 DATA_DIRECTORY...`.
 
 For each data directory and scoring function a training with default settings; then, over the test images, the AUROC of
-both TFLite models, by how much their difference varies by chance (its standard deviation over resampled test images),
+both TFLite models, by how much their difference varies by chance (its standard deviation, by DeLong's method),
 the share of images on which they agree at their own thresholds, suggested and conformal, and how far TFLite Micro is
 from LiteRT, in steps of the int8 output: the most, and the share of cells. Printed as a Markdown table.
 
@@ -15,16 +15,15 @@ import json
 import platform
 import shutil
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.data_sets import read_test
 from fomoad import cli
-from fomoad.data import dataset, label_names
-from fomoad.data.info_file import read_info
+from fomoad.evaluation.uncertainty import delong
 from fomoad.export import tflite
 from fomoad.export.output_directory import METADATA_FILE
 from fomoad.inference.model import GridModel, load_model
@@ -34,17 +33,10 @@ COLUMNS = (
     "data", "pixels", "scorer", "AUROC float32", "AUROC int8", "difference", "by chance", "same verdict, suggested",
     "conformal", "steps off reference", "steps off XNNPACK", "threshold of range", "flash", "arena",
 )  # fmt: skip
-RESAMPLED = 300
+NORMAL = 1.96
+"""Standard deviations that a 95 % interval reaches to either side."""
 RATE = 0.05
 """Of false alarms, which the conformal threshold keeps."""
-
-
-@dataclass(frozen=True)
-class TestSplit:
-    """Test images as they come from the data directory, and which show an anomaly."""
-
-    images: Any
-    anomalous: Any
 
 
 def main() -> None:
@@ -72,7 +64,7 @@ def measure(directory: Path, out: Path, scoring: str, settings: list[str], micro
     if not (out / METADATA_FILE).is_file():
         train(directory, out, scoring, settings)
     metadata = AnomalyMetadata.model_validate_json((out / METADATA_FILE).read_bytes())
-    split = read_test_split(directory, metadata.input.scaling)
+    split = read_test(directory, metadata.input.scaling)
     models = [load_model(out / name) for name in (tflite.FLOAT_FILE, tflite.INT8_FILE)]
     records = [metadata.models[name] for name in (tflite.FLOAT_FILE, tflite.INT8_FILE)]
     scores = [image_scores(model, split.images) for model in models]
@@ -112,15 +104,9 @@ def agreement(scores: list[Any], thresholds: list[float | None]) -> str:
 
 
 def chance(scores: list[Any], anomalous: Any) -> float:
-    """The standard deviation of the difference of two AUROCs, over test images drawn with replacement."""
-    random = np.random.default_rng(0)
-    kinds = [np.flatnonzero(anomalous), np.flatnonzero(~anomalous)]
-    differences = []
-    for _ in range(RESAMPLED):
-        rows = np.concatenate([random.choice(kind, len(kind)) for kind in kinds])
-        aurocs = [roc_auc_score(anomalous[rows], of_file[rows]) for of_file in scores]
-        differences.append(aurocs[1] - aurocs[0])
-    return float(np.std(differences))
+    """The standard deviation of the difference of the two files' AUROCs, by DeLong's method."""
+    found = delong(*scores, anomalous)
+    return (found.high - found.low) / (2 * NORMAL)
 
 
 def backwards(directory: Path, target: Path) -> Path:
@@ -141,17 +127,6 @@ def train(directory: Path, out: Path, scoring: str, settings: list[str]) -> None
         code = cli.main([*arguments, "--scoring-function", scoring, *settings])
     if code:
         raise SystemExit(code)
-
-
-def read_test_split(directory: Path, scaling: str) -> TestSplit:
-    """The test images and labels of a data directory."""
-    split = dataset.open_split(directory, "test", scaling, read_info(None, directory))
-    assert split.images is not None, "the data directory has test images"
-    assert split.labels is not None, "the test images have labels"
-    images = np.concatenate([images for _, images in split.images.batches()])
-    return TestSplit(
-        images, np.asarray(label_names.anomalous_flags(split.labels, label_names.kept_label_names(directory)), bool)
-    )
 
 
 def image_scores(model: GridModel, images: Any) -> Any:

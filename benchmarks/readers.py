@@ -19,7 +19,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
-from benchmarks.int8 import read_test_split
+from benchmarks.data_sets import read_test
 from fomoad.data.scaling import from_pixels, to_pixels
 from fomoad.device import micro
 from fomoad.device_kit.facts import Facts, gather
@@ -105,7 +105,7 @@ def main() -> None:
     arguments = parser.parse_args()
     exact = load_detector(arguments.models / tflite.FLOAT_FILE, None, None, None)
     facts = gather(arguments.models / tflite.INT8_FILE)
-    images = read_test_split(arguments.directory, exact.scaling).images
+    images = read_test(arguments.directory, exact.scaling).images
     count = min(arguments.images, len(images))
     some = to_pixels(images[np.linspace(0, len(images) - 1, count).astype(int)], exact.scaling)
     chosen = np.round(some).astype(np.uint8)
