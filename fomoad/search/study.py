@@ -230,11 +230,13 @@ def _open(storage: str) -> BaseStorage:
                 f"The study's journal {path} cannot be opened ({error.strerror}): give another --storage."
             ) from error
     address = storage.replace("postgresql://", "postgresql+psycopg://", 1)
+    # SQLite lets one process write at a time. By itself it waits 5 s for the others, and a busy machine takes longer.
+    waits = {"connect_args": {"timeout": OUTAGE_SECONDS}} if storage.startswith("sqlite:") else {}
     try:
         with _experimental():
             return RDBStorage(
                 address,
-                engine_kwargs={"pool_pre_ping": True},
+                engine_kwargs={"pool_pre_ping": True, **waits},
                 heartbeat_interval=HEARTBEAT_SECONDS,
                 grace_period=GRACE_SECONDS,
             )
