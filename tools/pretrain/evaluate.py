@@ -18,11 +18,10 @@ from sklearn.mixture import GaussianMixture
 from sklearn.random_projection import GaussianRandomProjection
 
 from fomoad.coreset.greedy import greedy_k_center
-from fomoad.progress import log
-from tools.pretrain.export import read
+from fomoad.progress import console, log
 from tools.pretrain.fields import Rng, band_noise, cells, grating, lattice, marble, power_noise
 from tools.pretrain.images import image
-from tools.pretrain.network import LAST, Arrays, random_arrays, run, scale_pixels, stored_norm, teacher_arrays
+from tools.pretrain.network import LAST, Arrays, random_arrays, read_weights, run, scale_pixels, stored_norm
 from tools.pretrain.scenes import shape_mask, spot_mask, stroke_mask
 from tools.pretrain.training import calibrate
 
@@ -127,13 +126,16 @@ def main() -> None:
     """Print a table: AUROC of both scorers on every case, for each weights file and for untrained weights."""
     parser = argparse.ArgumentParser(prog="python -m tools.pretrain.evaluate", description=main.__doc__)
     parser.add_argument("weights", type=Path, nargs="+", help="bundled .npz files or the teacher's .h5 file")
+    parser.add_argument("--backbone", default="mobilenet-v2-0.35", help="of all files (default: %(default)s)")
     parser.add_argument("--data", type=Path, nargs="*", default=[], help="data directories with labelled test images")
     arguments = parser.parse_args()
     cases = {f"procedural {seed}": procedural_case(seed) for seed in range(SURFACES)}
     cases |= {folder.name: directory_case(folder) for folder in arguments.data}
-    rows = {path.name: teacher_arrays(path) if path.suffix == ".h5" else read(path) for path in arguments.weights}
+    rows = {path.name: read_weights(path, arguments.backbone) for path in arguments.weights}
     drawn = np.random.default_rng(0)
-    rows["untrained"] = calibrate(random_arrays(0), np.stack([image(drawn, 96) for _ in range(128)]))
+    rows["untrained"] = calibrate(
+        random_arrays(arguments.backbone, 0), np.stack([image(drawn, 96) for _ in range(128)])
+    )
     log("| weights | case | GMM | PatchCore |\n| --- | --- | --- | --- |")
     for name, arrays in rows.items():
         for title, case in cases.items():
@@ -142,4 +144,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with console():
+        main()

@@ -18,6 +18,7 @@ from tools.pretrain.network import (
     LAST,
     SCORED,
     Arrays,
+    Params,
     batch_norm,
     run,
     scale_pixels,
@@ -35,12 +36,15 @@ ROUNDS = ((700, 1e-2, 1), (2500, 6e-3, 2))
 SHRINKAGE = 0.02
 """Added to each eigenvalue, as a share of the largest: keeps whitening from blowing up empty directions."""
 
+WHOLE = (1e-3, 32)
+"""Learning rate and batch of the second stage."""
+
 LARGEST_GRADIENT = 5.0
 SECONDS_BETWEEN_LINES = 8.0
 AVERAGED = 20
 """The averaged weights span about one part in this many of all steps."""
 
-STEPS_PER_CHECKPOINT = 500
+STEPS_PER_CHECKPOINT = 1000
 
 
 @dataclass(frozen=True)
@@ -48,13 +52,17 @@ class Lesson:
     """Images and what the teacher makes of them.
 
     images: uint8 (N, side, side, 3). features: block name -> float16 (N, rows, columns, channels), the outputs of
-    blocks 1 to 9. whiteners: tap name -> (channels, channels).
+    blocks 1 to 9. whiteners: tap name -> (channels, channels). teacher: the teacher's arrays.
     """
 
     images: NDArray[np.uint8]
     features: dict[str, NDArray[np.float16]]
     whiteners: dict[str, tf.Tensor]
     teacher: dict[str, tf.Tensor]
+
+
+Batch = tuple[tf.Tensor, dict[str, tf.Tensor]]
+"""Inputs of the first block that is trained, and targets that were kept."""
 
 
 class Plan(NamedTuple):
@@ -106,17 +114,42 @@ def make_lesson(teacher: Arrays, images: NDArray[np.uint8], folder: Path) -> Les
     return Lesson(images, dict(files), whiteners, params)
 
 
-def _targets(lesson: Lesson, rows: NDArray[np.integer], first: int, last: int) -> dict[str, tf.Tensor]:
-    """What the teacher gives for some images, for the taps of blocks `first` to `last`."""
+def residuals(lesson: Lesson, taps: dict[str, tf.Tensor], targets: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """Mean squared whitened error of each tap, as a share of the teacher's own (whitened) variance."""
+    return {
+        name: tf.reduce_mean(tf.reduce_sum(tf.square((tap - targets[name]) @ lesson.whiteners[name]), -1))
+        for name, tap in taps.items()
+        if name in targets
+    }
+
+
+def train_blocks(lesson: Lesson, arrays: Arrays, seed: int) -> Arrays:
+    """First stage: every segment alone, fed with the teacher's features, in two rounds."""
+    for number, (steps, rate, share) in enumerate(ROUNDS):
+        for first, last, batch in SEGMENTS:
+            log(f"Training blocks {first} to {last} on the teacher's inputs")
+            plan = Plan(steps, rate, share * batch)
+            arrays = _train_segment(lesson, arrays, first, last, plan, seed + 100 * number + first)
+    return arrays
+
+
+def _train_segment(lesson: Lesson, arrays: Arrays, first: int, last: int, plan: Plan, seed: int) -> Arrays:
+    rng = np.random.default_rng(seed)
     names = [f"block_{i}" for i in range(max(first, 1), min(last, LAST - 1) + 1)]
-    needed = set(names) | {f"block_{int(s[6:]) - 1}" for s in SCORED if first <= int(s[6:]) <= last}
-    return {name: tf.constant(lesson.features[name][rows], tf.float32) for name in sorted(needed)}
+    before = [f"block_{int(s[6:]) - 1}" for s in SCORED if first <= int(s[6:]) <= last]
 
+    def draw() -> Batch:
+        rows = np.sort(rng.choice(len(lesson.images), plan.batch, replace=False))
+        kept = {name: tf.constant(lesson.features[name][rows], tf.float32) for name in sorted({*names, *before})}
+        if first == 0:
+            return tf.constant(scale_pixels(lesson.images[rows])), kept
+        return tf.constant(lesson.features[f"block_{first - 1}"][rows], tf.float32), kept
 
-def _inputs(lesson: Lesson, rows: NDArray[np.integer], first: int) -> tf.Tensor:
-    if first == 0:
-        return tf.constant(scale_pixels(lesson.images[rows]))
-    return tf.constant(lesson.features[f"block_{first - 1}"][rows], tf.float32)
+    def errors(params: Params, x: tf.Tensor, kept: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        targets = _with_computed(lesson, x, kept, first, last)
+        return residuals(lesson, run(params, x, first, last, stored_norm), targets)
+
+    return _descend(arrays, errors, draw, plan)
 
 
 def _with_computed(
@@ -135,60 +168,66 @@ def _with_computed(
     return result
 
 
-def residuals(lesson: Lesson, taps: dict[str, tf.Tensor], targets: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """Mean squared whitened error of each tap, as a share of the teacher's own (whitened) variance."""
-    return {
-        name: tf.reduce_mean(tf.reduce_sum(tf.square((tap - targets[name]) @ lesson.whiteners[name]), -1))
-        for name, tap in taps.items()
-        if name in targets
-    }
+def train_whole(
+    lesson: Lesson, arrays: Arrays, plan: Plan, seed: int, on_checkpoint: Callable[[Arrays], None]
+) -> Arrays:
+    """Second stage: all blocks at once on images, as the network will be used. Images are turned and recoloured."""
+    log("Training the whole network on images")
+    rng = np.random.default_rng(seed)
+
+    def draw() -> Batch:
+        rows = np.sort(rng.choice(len(lesson.images), plan.batch, replace=False))
+        return tf.constant(scale_pixels(turned(lesson.images[rows], rng))), {}
+
+    def errors(params: Params, x: tf.Tensor, kept: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        targets = run(lesson.teacher, x, 0, LAST, stored_norm)
+        return residuals(lesson, run(params, x, 0, LAST, stored_norm), targets)
+
+    return _descend(arrays, errors, draw, plan, on_checkpoint)
 
 
-def train(
-    lesson: Lesson,
+def turned(images: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Images (N, side, side, 3) in one of the eight ways to lay a square, their colours swapped: 48 in place of one."""
+    images = images[..., rng.permutation(3)]
+    if rng.random() < 0.5:
+        images = images.transpose(0, 2, 1, 3)
+    return images[:, :: rng.choice((-1, 1)), :: rng.choice((-1, 1))]
+
+
+def _descend(
     arrays: Arrays,
-    first: int,
-    last: int,
+    errors: Callable[[Params, tf.Tensor, dict[str, tf.Tensor]], dict[str, tf.Tensor]],
+    draw: Callable[[], Batch],
     plan: Plan,
-    seed: int,
     on_checkpoint: Callable[[Arrays], None] | None = None,
 ) -> Arrays:
-    """Train blocks `first` to `last` by the plan; the others stay. `on_checkpoint` gets the arrays now and then.
+    """Lower the sum of the errors by the plan. `on_checkpoint` gets the arrays now and then.
 
-    Returns all arrays, the trained ones as the exponential average of the last steps.
+    Returns all arrays, those that the errors depend on as the exponential average of the last steps.
     """
     params = {name: tf.Variable(value, trainable="moving" not in name) for name, value in arrays.items()}
-    averages = _used(params, _inputs(lesson, np.arange(1), first), first, last)
-    step = _make_step(lesson, params, averages, first, last, plan)
-    rng = np.random.default_rng(seed)
+    with tf.GradientTape() as tape:
+        errors(params, *draw())
+    read = {id(variable) for variable in tape.watched_variables()}
+    averages = {name: tf.Variable(value, trainable=False) for name, value in params.items() if id(value) in read}
+    step = _make_step(errors, params, averages, plan)
     start = last_line = time.monotonic()
     for number in range(1, plan.steps + 1):
-        rows = np.sort(rng.choice(len(lesson.images), plan.batch, replace=False))
-        errors = step(_inputs(lesson, rows, first), _targets(lesson, rows, first, last))
+        shares = step(*draw())
         if time.monotonic() - last_line > SECONDS_BETWEEN_LINES or number == plan.steps:
             last_line = time.monotonic()
             speed = number * plan.batch / (last_line - start)
-            shares = " ".join(f"{name.removeprefix('block_')} {float(e):.4f}" for name, e in errors.items())
-            log(f"  step {number} of {plan.steps}, {speed:.0f} images/s, error shares: {shares}")
+            line = " ".join(f"{name.removeprefix('block_')} {float(e):.4f}" for name, e in shares.items())
+            log(f"  step {number} of {plan.steps}, {speed:.0f} images/s, error shares: {line}")
         if on_checkpoint and number % STEPS_PER_CHECKPOINT == 0:
             on_checkpoint(arrays | {name: np.asarray(value) for name, value in averages.items()})
     return arrays | {name: np.asarray(value) for name, value in averages.items()}
 
 
-def _used(params: dict[str, tf.Variable], x: tf.Tensor, first: int, last: int) -> dict[str, tf.Variable]:
-    """Copies, by name, of the trainable variables that blocks `first` to `last` read."""
-    with tf.GradientTape() as tape:
-        run(params, x, first, last, stored_norm)
-    read = {id(variable) for variable in tape.watched_variables()}
-    return {name: tf.Variable(value, trainable=False) for name, value in params.items() if id(value) in read}
-
-
 def _make_step(
-    lesson: Lesson,
+    errors: Callable[[Params, tf.Tensor, dict[str, tf.Tensor]], dict[str, tf.Tensor]],
     params: dict[str, tf.Variable],
     averages: dict[str, tf.Variable],
-    first: int,
-    last: int,
     plan: Plan,
 ) -> Callable[[tf.Tensor, dict[str, tf.Tensor]], dict[str, tf.Tensor]]:
     """One step of gradient descent on a batch's inputs and kept targets; gives the error of every tap."""
@@ -201,32 +240,13 @@ def _make_step(
 
     @tf.function
     def step(x: tf.Tensor, kept: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        targets = _with_computed(lesson, x, kept, first, last)
         with tf.GradientTape() as tape:
-            errors = residuals(lesson, run(params, x, first, last, stored_norm), targets)
-            loss = tf.add_n(list(errors.values()))
+            shares = errors(params, x, kept)
+            loss = tf.add_n(list(shares.values()))
         gradients, _ = tf.clip_by_global_norm(tape.gradient(loss, trained), LARGEST_GRADIENT)
         optimiser.apply_gradients(zip(gradients, trained, strict=True))
         for average, variable in zip(averages.values(), trained, strict=True):
             average.assign_add(forgetting * (variable - average))
-        return errors
+        return shares
 
     return step
-
-
-def train_blocks(lesson: Lesson, arrays: Arrays, seed: int) -> Arrays:
-    """First stage: every segment alone, fed with the teacher's features, in two rounds."""
-    for number, (steps, rate, share) in enumerate(ROUNDS):
-        for first, last, batch in SEGMENTS:
-            log(f"Training blocks {first} to {last} on the teacher's inputs")
-            plan = Plan(steps, rate, share * batch)
-            arrays = train(lesson, arrays, first, last, plan, seed + 100 * number + first)
-    return arrays
-
-
-def train_whole(
-    lesson: Lesson, arrays: Arrays, steps: int, seed: int, on_checkpoint: Callable[[Arrays], None]
-) -> Arrays:
-    """Second stage: all blocks at once on images, as the network will be used."""
-    log("Training the whole network on images")
-    return train(lesson, arrays, 0, LAST, Plan(steps, 6e-4, 8), seed, on_checkpoint)
