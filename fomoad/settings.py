@@ -46,7 +46,7 @@ class TrainSettings(BaseModel):
     backbone: Backbone = Field(
         "auto",
         description="The feature extractor, pre-trained on ImageNet. auto: mobilenet-v2-0.35 for low-power, "
-        "mobilenet-v2-1.0 for high-power where its weights are at hand.",
+        "mobilenet-v2-1.0 for high-power.",
     )
     weights: str = Field(
         "auto",

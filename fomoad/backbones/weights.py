@@ -13,7 +13,7 @@ from fomoad.backbones.architectures import ARCHITECTURES, Architecture
 from fomoad.backbones.weights_file import MOST_BYTES
 from fomoad.data.new_file import replace_file
 from fomoad.errors import UserError
-from fomoad.progress import log, step, warn
+from fomoad.progress import log, step
 
 BUNDLED_FOLDER: Final = Path(__file__).parents[1] / "weights"
 KERAS_DOWNLOADS: Final = "https://storage.googleapis.com/tensorflow/keras-applications"
@@ -23,7 +23,7 @@ KERAS_MD5: Final = {"resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5": "4d4
 """Digests of downloads as Keras itself has them (keras/src/applications/resnet.py); it has none for MobileNetV2."""
 SECONDS: Final = 60
 """How long a download may stand still."""
-BUNDLED: Final = {"mobilenet-v2-0.35": "mobilenet_v2_0.35.npz"}
+BUNDLED: Final = {"mobilenet-v2-0.35": "mobilenet_v2_0.35.npz", "mobilenet-v2-1.0": "mobilenet_v2_1.0.npz"}
 BY_DEVICE: Final = {"low-power": "mobilenet-v2-0.35", "high-power": "mobilenet-v2-1.0"}
 """The backbone that suits a device: the wider finds far more, and takes eight times the flash (docs/quality.md)."""
 
@@ -46,7 +46,7 @@ def find_weights(backbone: str, choice: str, resolution: int, device: str = "low
 
     `auto` never touches the network: ImageNet weights where Keras' cache has them, else the bundled ones. Any choice
     can end in `@sha256:` and the digest that the file must have; files in SHA256SUMS must have theirs in any case. The
-    backbone auto is the one that suits the device, or a bundled one where the weights of that are not at hand.
+    backbone auto is the one that suits the device.
 
     Raises UserError where there are none, or their digest is another.
     """
@@ -54,7 +54,7 @@ def find_weights(backbone: str, choice: str, resolution: int, device: str = "low
     if pin and not _DIGEST.fullmatch(expected.lower()):
         raise UserError(f"'{expected[:100]}' is no SHA-256: give 64 hexadecimal digits after {PIN}.")
     if backbone == "auto":
-        backbone = _backbone_for(device, choice, resolution)
+        backbone = BY_DEVICE[device]
     weights = _find(backbone, choice, resolution)
     expected = expected.lower() or pinned().get(weights.path.name, "")
     if expected and weights.sha256() != expected:
@@ -88,21 +88,8 @@ def _find(backbone: str, choice: str, resolution: int) -> Weights:
     raise UserError(
         f"No ImageNet weights for {backbone} lie in {cached.parent} and none are bundled for it: allow the download "
         "with --weights imagenet, name a Keras weights file with --weights, or use --backbone "
-        f"{next(iter(BUNDLED))}."
+        f"{' or '.join(BUNDLED)}."
     )
-
-
-def _backbone_for(device: str, choice: str, resolution: int) -> str:
-    backbone = BY_DEVICE[device]
-    cached = choice == "auto" and _cached(backbone, resolution).is_file()
-    if cached or choice not in ("auto", "bundled") or backbone in BUNDLED:
-        return backbone
-    found = next(iter(BUNDLED))
-    warn(
-        f"{backbone} suits a {device} device best, but its weights are not at hand: {found} takes its place. For a "
-        "model that finds more, allow the download with --weights imagenet, or name a weights file with --weights."
-    )
-    return found
 
 
 def _cached(backbone: str, resolution: int) -> Path:
