@@ -5,6 +5,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from sklearn.linear_model import LinearRegression
 
 from fomoad.backbones.weights import BUNDLED
 from tools.pretrain import export, network, training
@@ -24,7 +25,7 @@ def test_it_computes_what_keras_computes(backbone: str, images: np.ndarray) -> N
     arrays = training.calibrate(network.random_arrays(backbone, 3), images)
     alpha = float(backbone.rpartition("-")[2])
     model = keras.applications.MobileNetV2((SIDE, SIDE, 3), alpha=alpha, include_top=False, weights=None)
-    taps = [f"{block}_expand_relu" for block in network.SCORED]
+    taps = [*network.SCORED, "block_3_expand_relu"]
     model = keras.Model(model.input, [model.get_layer(tap).output for tap in taps])
     for variable in model.variables:
         variable.assign(arrays[variable.path])
@@ -45,10 +46,47 @@ def test_both_stages_come_nearer_to_the_teacher(
     monkeypatch.setattr(training, "SEGMENTS", ((6, network.LAST, 8),))
     blocks = training.train_blocks(lesson, untrained, seed=0)
     assert _error(lesson, blocks, images) < 0.95 * _error(lesson, untrained, images)
-    rng = np.random.default_rng(6)
-    near = {name: np.float32(value * rng.uniform(0.8, 1.25, value.shape)) for name, value in teacher.items()}
+    near = _near(teacher)
     whole = training.train_whole(lesson, near, training.Plan(30, 2e-3, 8), seed=1, on_checkpoint=lambda _: None)
     assert _error(lesson, whole, images) < 0.8 * _error(lesson, near, images)
+
+
+def test_another_teacher_s_features_come_nearer_through_a_map(
+    images: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Random features of a wider network take hours to learn, so this teacher's are within the student's reach."""
+    monkeypatch.setattr(training, "OWN", 0)
+    teacher = training.calibrate(network.random_arrays("mobilenet-v2-0.35", 1), images)
+    student = _near(teacher)
+    lesson = training.make_lesson(student, images, None)
+    plan = training.Plan(80, 1e-3, 8)
+    taught = training.train_wider(lesson, teacher, student, plan, seed=1, on_checkpoint=lambda _: None)
+    assert _unexplained(taught, teacher, images) < 0.97 * _unexplained(student, teacher, images)
+
+
+def test_a_wider_teacher_leaves_an_array_of_every_name(images: np.ndarray) -> None:
+    narrow, wide = (network.random_arrays(backbone, 1) for backbone in BUNDLED)
+    lesson = training.make_lesson(narrow, images, None)
+    plan = training.Plan(1, 1e-3, 8)
+    taught = training.train_wider(lesson, wide, narrow, plan, seed=1, on_checkpoint=lambda _: None)
+    assert {name: value.shape for name, value in taught.items()} == network.shapes("mobilenet-v2-0.35")
+
+
+def _near(arrays: network.Arrays) -> network.Arrays:
+    """Weights that are off by up to a quarter each."""
+    rng = np.random.default_rng(6)
+    return {name: np.float32(value * rng.uniform(0.8, 1.25, value.shape)) for name, value in arrays.items()}
+
+
+def _unexplained(arrays: network.Arrays, wide: network.Arrays, images: np.ndarray) -> float:
+    """The share of the scored layers' variance in one network that no linear map of the other's explains, added up."""
+    pixels = network.scale_pixels(images)
+    given, expected = (network.run(each, pixels, 0, network.LAST, network.stored_norm) for each in (arrays, wide))
+    total = 0.0
+    for layer in network.SCORED:
+        inputs, outputs = (np.reshape(each[layer], (-1, each[layer].shape[-1])) for each in (given, expected))
+        total += 1 - float(LinearRegression().fit(inputs, outputs).score(inputs, outputs))
+    return total
 
 
 def _error(lesson: training.Lesson, arrays: network.Arrays, images: np.ndarray) -> float:

@@ -29,8 +29,11 @@ LAST = len(BLOCKS) - 1
 HALVED = (1, 3, 6)
 """Blocks whose depthwise convolution has a stride of 2."""
 
-SCORED = ("block_3", "block_6", "block_10")
-"""Blocks whose expanded features the scorers read, at 1/4, 1/8 and 1/16 of the image's side."""
+EXPANDED = ("block_3", "block_6", "block_10")
+"""Blocks whose expanded features are taught, at 1/4, 1/8 and 1/16 of the image's side."""
+
+SCORED = ARCHITECTURES["mobilenet-v2-0.35"].layers
+"""What the scorers read, of any width: a depthwise convolution of the layer at 1/4, and the layers at 1/8 and 1/16."""
 
 
 def shapes(backbone: str) -> dict[str, tuple[int, ...]]:
@@ -91,7 +94,7 @@ def _block(params: Params, x: tf.Tensor, index: int, norm: Norm, taps: dict[str,
     y = x
     if index > 0:
         y = tf.nn.relu6(_pointwise(params, y, f"{block}_expand", norm))
-        if block in SCORED:
+        if block in EXPANDED:
             taps[f"{block}_expand_relu"] = y
     if index == LAST:
         return y
@@ -99,13 +102,15 @@ def _block(params: Params, x: tf.Tensor, index: int, norm: Norm, taps: dict[str,
     stride = 2 if index in HALVED else 1
     y = tf.nn.depthwise_conv2d(y, params[f"{layer}/kernel"], (1, stride, stride, 1), "SAME")
     y = tf.nn.relu6(norm(params, y, norm_name(layer)))
+    if f"{layer}_relu" in SCORED:
+        taps[f"{layer}_relu"] = y
     y = _pointwise(params, y, f"{block}_project", norm)
     taps[block] = x + y if x.shape[1:] == y.shape[1:] else y
     return taps[block]
 
 
 def run(params: Params, x: tf.Tensor, first: int, last: int, norm: Norm) -> dict[str, tf.Tensor]:
-    """Blocks `first` to `last` inclusive; their outputs by block name and the scored layers by Keras' name.
+    """Blocks `first` to `last` inclusive; their outputs by block name, expanded and scored layers by Keras' name.
 
     Block 0 takes images (N, side, side, 3) in -1..1 and runs the first convolution before it; a later block takes
     the output of the one before. Sides are even at every stride, where SAME pads as Keras' MobileNetV2 does.

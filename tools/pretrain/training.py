@@ -1,6 +1,6 @@
-"""Distillation: block by block on the teacher's inputs, then the whole network on images.
+"""Distillation: block by block on the teacher's inputs, then the whole network on images, then by a wider teacher.
 
-Both stages start from random kernels and learn by gradient descent alone (Adam) to give the teacher's features.
+The first stage starts from random kernels. All learn by gradient descent alone (Adam) to give the teachers' features.
 """
 
 import time
@@ -12,9 +12,11 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from sklearn.linear_model import Ridge
 
 from fomoad.progress import log, track
 from tools.pretrain.network import (
+    EXPANDED,
     LAST,
     SCORED,
     Arrays,
@@ -38,6 +40,15 @@ SHRINKAGE = 0.02
 
 WHOLE = (1e-3, 32)
 """Learning rate and batch of the second stage."""
+
+OWN = 0.1
+"""How much an error beside the teacher of the same width counts in the third stage."""
+
+FREE = {name for name in SCORED if "depthwise" in name}
+"""Layers within a block, whose channels the next layer may scale back: they are taught through a map alone."""
+
+RIDGE = 1e-3
+"""Shrinkage of the first linear maps, as a variance of the features."""
 
 LARGEST_GRADIENT = 5.0
 SECONDS_BETWEEN_LINES = 8.0
@@ -73,12 +84,15 @@ class Plan(NamedTuple):
     batch: int
 
 
-def whitener(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Symmetric whitening matrix (D, D) of features (..., D), shrunk, scaled to mean variance 1 over directions."""
+def whitener(features: NDArray[np.float32], power: float = 1.0) -> NDArray[np.float32]:
+    """Symmetric whitening matrix (D, D) of features (..., D), shrunk, scaled so that all variances come to 1.
+
+    A `power` of 0.5 whitens half, as the scorers do.
+    """
     flat = features.reshape(-1, features.shape[-1]).astype(np.float64)
     values, vectors = np.linalg.eigh(np.cov(flat.T))
     values = np.maximum(values, 0)
-    gains = 1 / np.sqrt(values + SHRINKAGE * values.max())
+    gains = (values + SHRINKAGE * values.max()) ** (-power / 2)
     share = np.sum(values * gains**2)
     return ((vectors * (gains / np.sqrt(share))) @ vectors.T).astype(np.float32)
 
@@ -93,12 +107,17 @@ def calibrate(arrays: Arrays, images: NDArray[np.uint8]) -> Arrays:
     return {name: np.asarray(value) for name, value in params.items()}
 
 
-def make_lesson(teacher: Arrays, images: NDArray[np.uint8], folder: Path) -> Lesson:
-    """Run the teacher once over the images and keep its block outputs, float16, in files under `folder`."""
+def make_lesson(teacher: Arrays, images: NDArray[np.uint8], folder: Path | None) -> Lesson:
+    """Run the teacher over some images; over all, and keep its block outputs, float16, where there is a `folder`.
+
+    The first stage needs them.
+    """
     params = {name: tf.constant(value) for name, value in teacher.items()}
     forward = tf.function(lambda x: run(params, x, 0, LAST, stored_norm))
     sample = {name: np.asarray(tap) for name, tap in forward(scale_pixels(images[:512])).items()}
-    whiteners = {name: tf.constant(whitener(tap)) for name, tap in sample.items()}
+    whiteners = {name: tf.constant(whitener(tap)) for name, tap in sample.items() if name not in FREE}
+    if folder is None:
+        return Lesson(images, {}, whiteners, params)
     kept = [f"block_{index}" for index in range(1, LAST)]
     files = {
         name: np.lib.format.open_memmap(
@@ -119,7 +138,7 @@ def residuals(lesson: Lesson, taps: dict[str, tf.Tensor], targets: dict[str, tf.
     return {
         name: tf.reduce_mean(tf.reduce_sum(tf.square((tap - targets[name]) @ lesson.whiteners[name]), -1))
         for name, tap in taps.items()
-        if name in targets
+        if name in targets and name in lesson.whiteners
     }
 
 
@@ -136,7 +155,7 @@ def train_blocks(lesson: Lesson, arrays: Arrays, seed: int) -> Arrays:
 def _train_segment(lesson: Lesson, arrays: Arrays, first: int, last: int, plan: Plan, seed: int) -> Arrays:
     rng = np.random.default_rng(seed)
     names = [f"block_{i}" for i in range(max(first, 1), min(last, LAST - 1) + 1)]
-    before = [f"block_{int(s[6:]) - 1}" for s in SCORED if first <= int(s[6:]) <= last]
+    before = [f"block_{int(s[6:]) - 1}" for s in EXPANDED if first <= int(s[6:]) <= last]
 
     def draw() -> Batch:
         rows = np.sort(rng.choice(len(lesson.images), plan.batch, replace=False))
@@ -155,11 +174,11 @@ def _train_segment(lesson: Lesson, arrays: Arrays, first: int, last: int, plan: 
 def _with_computed(
     lesson: Lesson, x: tf.Tensor, targets: dict[str, tf.Tensor], first: int, last: int
 ) -> dict[str, tf.Tensor]:
-    """Add what is cheaper to compute than to keep: the first block's output and the scored layers."""
+    """Add what is cheaper to compute than to keep: the first block's output and the expanded layers."""
     result = dict(targets)
     if first == 0:
         result |= run(lesson.teacher, x, 0, 0, stored_norm)
-    for prefix in SCORED:
+    for prefix in EXPANDED:
         index = int(prefix[6:])
         if first <= index <= last:
             layer = f"{prefix}_expand"
@@ -173,17 +192,69 @@ def train_whole(
 ) -> Arrays:
     """Second stage: all blocks at once on images, as the network will be used. Images are turned and recoloured."""
     log("Training the whole network on images")
-    rng = np.random.default_rng(seed)
-
-    def draw() -> Batch:
-        rows = np.sort(rng.choice(len(lesson.images), plan.batch, replace=False))
-        return tf.constant(scale_pixels(turned(lesson.images[rows], rng))), {}
 
     def errors(params: Params, x: tf.Tensor, kept: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         targets = run(lesson.teacher, x, 0, LAST, stored_norm)
         return residuals(lesson, run(params, x, 0, LAST, stored_norm), targets)
 
-    return _descend(arrays, errors, draw, plan, on_checkpoint)
+    return _descend(arrays, errors, _images(lesson, plan, np.random.default_rng(seed)), plan, on_checkpoint)
+
+
+def _images(lesson: Lesson, plan: Plan, rng: np.random.Generator) -> Callable[[], Batch]:
+    """Draws a batch of images, turned."""
+
+    def draw() -> Batch:
+        rows = np.sort(rng.choice(len(lesson.images), plan.batch, replace=False))
+        return tf.constant(scale_pixels(turned(lesson.images[rows], rng))), {}
+
+    return draw
+
+
+def train_wider(
+    lesson: Lesson, wider: Arrays, arrays: Arrays, plan: Plan, seed: int, on_checkpoint: Callable[[Arrays], None]
+) -> Arrays:
+    """Third stage: the scored layers, seen through linear maps that training alone uses, give those of a wider network.
+
+    The maps lead to the wider network's features, half whitened as the scorers see them. The teacher of the same width
+    still counts, by OWN, so that what it knows is not lost.
+    """
+    log("Training the whole network by a wider teacher")
+    teacher = {name: tf.constant(value) for name, value in wider.items()}
+    sample = scale_pixels(lesson.images[:512])
+    expected, given = (run(each, sample, 0, LAST, stored_norm) for each in (teacher, arrays))
+    whiteners = {name: tf.constant(whitener(np.asarray(expected[name]), power=0.5)) for name in SCORED}
+    maps: Arrays = {}
+    for name in SCORED:
+        kernel, bias = linear_map(np.asarray(given[name]), np.asarray(expected[name] @ whiteners[name]))
+        maps |= {f"{name}/kernel": kernel, f"{name}/bias": bias}
+    rng = np.random.default_rng(seed)
+
+    def errors(params: Params, x: tf.Tensor, kept: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        own = run(lesson.teacher, x, 0, LAST, stored_norm)
+        wide = run(teacher, x, 0, LAST, stored_norm)
+        taps = run(params, x, 0, LAST, stored_norm)
+        shares = {name: OWN * share for name, share in residuals(lesson, taps, own).items()}
+        for name in SCORED:
+            missed = taps[name] @ params[f"{name}/kernel"] + params[f"{name}/bias"] - wide[name] @ whiteners[name]
+            shares[f"wider {name}"] = tf.reduce_mean(tf.reduce_sum(tf.square(missed), -1))
+        return shares
+
+    def without_maps(found: Arrays) -> Arrays:
+        return {name: found[name] for name in arrays}
+
+    found = _descend(
+        {**arrays, **maps}, errors, _images(lesson, plan, rng), plan, lambda now: on_checkpoint(without_maps(now))
+    )
+    return without_maps(found)
+
+
+def linear_map(
+    inputs: NDArray[np.float32], outputs: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Kernel (C, D) and bias (D,) of the least squares from inputs (..., C) to outputs (..., D), a little shrunk."""
+    model = Ridge(alpha=RIDGE * inputs.size / inputs.shape[-1])
+    model.fit(inputs.reshape(-1, inputs.shape[-1]), outputs.reshape(-1, outputs.shape[-1]))
+    return model.coef_.T.astype(np.float32), model.intercept_.astype(np.float32)
 
 
 def turned(images: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
