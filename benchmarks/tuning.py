@@ -29,7 +29,7 @@ from fomoad.training import fitters, recipes, tuning
 from fomoad.training.train import open_directory
 from fomoad.training.tuning import Trial, Widest
 
-MARGINS = (0.0, 0.005, 0.01, tuning.MARGIN, 0.02, 0.03)
+MARGINS = (0.0, 0.005, 0.01, 0.015, tuning.MARGIN, 0.03)
 FUNCTIONS: tuple[ScoringFunction, ...] = ("patchcore", "gmm")
 
 

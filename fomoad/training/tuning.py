@@ -45,7 +45,7 @@ PIXELS_SHARE: Final = 1 / 8
 """Share of the memory limit that the images with made defects take at most."""
 SIZES: Final = (1 / 16, 1 / 4)
 """Lengths of made defects as shares of the image's shorter side: smaller ones rank recipes worse."""
-MARGIN: Final = 0.015
+MARGIN: Final = 0.02
 """A recipe is taken in place of the most robust one if its AUROC of made defects is higher by more than this."""
 TIE: Final = 0.005
 """Of recipes this close to the best, the first in the order of CANDIDATES is taken: the nearest to the most robust."""
