@@ -64,17 +64,18 @@ def names(requirements: list[str]) -> set[str]:
     return {each.name for each in parsed if each.marker is None or each.marker.evaluate()} - OPTIONAL
 
 
-def distributions(modules: tuple[str, ...]) -> set[str]:
-    """The packages that the modules belong to."""
-    packages = doctor.packages()
-    return {packages[module].replace("_", "-") for module in modules}
+@pytest.fixture(scope="module")
+def packages() -> dict[str, str]:
+    """The package of every module here."""
+    return doctor.packages()
 
 
 @pytest.mark.parametrize("extra", ["", *extras.EXTRAS])
-def test_the_extras_are_those_of_the_project(extra: str) -> None:
+def test_the_extras_are_those_of_the_project(extra: str, packages: dict[str, str]) -> None:
     required = names(PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"])
     modules = extras.EXTRAS[extra] if extra else extras.BASE
-    assert {name.lower() for name in distributions(modules)} == {name.lower() for name in required}
+    found = {packages[module].replace("_", "-") for module in modules}
+    assert {name.lower() for name in found} == {name.lower() for name in required}
 
 
 def test_pins_lie_in_the_project_s_ranges() -> None:
