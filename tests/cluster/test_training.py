@@ -200,6 +200,7 @@ def test_a_mixture_is_the_same(images: dataset.Images, backbone: BackboneFile, w
     assert there.held_out_scores.tobytes() == here.held_out_scores.tobytes()
 
 
+@pytest.mark.no_cover
 def test_all_files_have_the_bytes_of_a_training_in_one_process(
     data: Path, random_weights: Path, tmp_path: Path
 ) -> None:

@@ -90,6 +90,7 @@ def test_the_record_tells_the_history(updated: tuple[Path, Path]) -> None:
         assert page.locator("table").first.locator("tr").count() == 13
 
 
+@pytest.mark.no_cover
 def test_with_the_training_s_images_the_result_is_a_training_on_everything(trained: Any, tmp_path: Path) -> None:
     """Of the same size: `train` on old and new images together gives the same scores, a mixture's nearly."""
     data, out, arguments = trained

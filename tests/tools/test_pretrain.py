@@ -13,6 +13,8 @@ from tools.pretrain.images import image
 
 SIDE = 32
 
+pytestmark = pytest.mark.no_cover
+
 
 @pytest.fixture(scope="module")
 def images() -> np.ndarray:

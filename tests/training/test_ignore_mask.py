@@ -202,6 +202,7 @@ def test_calibration_sees_no_ignored_cell(masked: Any, tmp_path: Path) -> None:
         assert record.threshold.suggested != metadata.models[name].threshold.suggested
 
 
+@pytest.mark.no_cover
 def test_an_update_with_the_training_s_images_ignores_the_same_cells(masked: Any, tmp_path: Path) -> None:
     """In every file; what photos show behind the mask moves no held-out score, and so no threshold."""
     folder, metadata = masked

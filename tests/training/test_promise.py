@@ -22,6 +22,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("scoring", "splits"), [("gmm", 8), ("patchcore", 20)])
 def test_new_normal_images_are_flagged_no_more_often_than_promised(photos: Path, scoring: str, splits: int) -> None:
     """The mean share of flagged new images is at most the rate, apart from chance."""

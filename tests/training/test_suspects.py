@@ -61,6 +61,7 @@ def test_a_share_that_is_none_is_refused(tmp_path: Path, value: str, capsys: pyt
     assert "auto or a share from 0 to 0.5" in capsys.readouterr().err
 
 
+@pytest.mark.no_cover
 def test_a_training_is_that_of_the_images_it_keeps(
     tmp_path: Path, random_weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -55,6 +55,7 @@ def write_data(directory: Path, images: np.ndarray) -> Path:
     return directory
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("shape", "scoring"), CASES)
 def test_every_format_agrees_with_the_reference(
     tmp_path: Path, random_weights: Path, scoring: str, shape: tuple[int, int, int]
@@ -159,6 +160,7 @@ def test_int8_output_has_its_range_around_the_threshold(trained: Any) -> None:
     assert described["threshold"]["suggested"] == pytest.approx(63.5 * described["output"]["scale"], rel=1e-6)
 
 
+@pytest.mark.no_cover
 def test_the_same_settings_give_the_same_files(trained: Any, tmp_path: Path) -> None:
     """Bit for bit: in a process of its own, with other orders of sets, and in this one, which has traced before.
 
@@ -194,6 +196,7 @@ def test_a_run_that_fails_leaves_the_earlier_files(trained: Any, capfd: pytest.C
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("trained", ["gmm"], indirect=True)
 def test_scores_on_the_scale_of_the_threshold(trained: Any, tmp_path: Path) -> None:
     """--score-scale threshold divides inside the graph: the threshold is 1 in every file."""
@@ -208,6 +211,7 @@ def test_scores_on_the_scale_of_the_threshold(trained: Any, tmp_path: Path) -> N
     np.testing.assert_allclose(scaled * raw, plain, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.no_cover
 def test_limits_of_a_device_are_kept_or_the_model_refused(
     trained: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
