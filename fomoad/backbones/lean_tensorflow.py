@@ -30,6 +30,7 @@ def _without_keras() -> Iterator[None]:
             os.environ[_LEGACY] = before
 
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # in a notebook, its notes would drown what a cell prints
 with _without_keras():
     import tensorflow as tf
 
