@@ -56,8 +56,9 @@ def test_a_trained_network_s_cells_lie_where_their_gradients_do(layer: str) -> N
     off = []
     for index in range(2, cells.vertical.count - 2):
         found = centre_of_gravity(lambda image: graph.run(network, image)[layer], (96, 96, 3), index, index)
-        off.append(found - cells.vertical.origin - index * cells.vertical.stride)
-    assert np.abs(np.mean(off, axis=0)).max() < 2
+        expected = [each.origin + index * each.stride for each in (cells.vertical, cells.horizontal)]
+        off.append(found - expected)
+    assert np.abs(np.mean(off, axis=0)).max() < 1.5
 
 
 @pytest.mark.parametrize("side", [96, 100])
