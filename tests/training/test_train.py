@@ -31,7 +31,12 @@ from fomoad.training.detector import DetectorGraph
 from fomoad.training.fit_patchcore import PatchCoreFitter
 from fomoad.training.models import build_features, excess_bytes
 
-CASES = [((160, 160, 1), "gmm"), ((100, 100, 1), "patchcore"), ((72, 104, 3), "gmm")]
+CASES = [
+    ((160, 160, 1), "gmm"),
+    ((100, 100, 1), "patchcore"),
+    ((72, 104, 3), "gmm"),
+    ((72, 104, 3), "patchcore"),
+]
 MODELS = {"model.tflite", "model_quantized_int8_io.tflite", "model.onnx", "saved_model.zip"}
 FILES = MODELS | {"training_state.npz", "anomaly_metadata.json"}
 
