@@ -13,7 +13,6 @@ import numpy as np
 
 from benchmarks import data_sets, peers
 from fomoad.data import dataset
-from fomoad.data.info_file import read_info
 from fomoad.features import extractor
 from fomoad.metrics import image_metrics
 from fomoad.scorers.gmm import CAPACITIES
@@ -32,7 +31,7 @@ def main() -> None:
     arguments, settings = parser.parse_known_args()
     print("| data | cells | AUROC: mean | lowest, highest | a fit |\n| --- | ---: | ---: | ---: | ---: |")
     for directory in arguments.data:
-        split = dataset.open_split(directory, "train", data_sets.SCALING, read_info(None, directory))
+        split = dataset.open_split(directory, "train", data_sets.SCALING)
         assert split.images is not None
         features = peers.Place(directory, directory, "", settings).features("gmm", split.images)
         extract = extractor.extractor(features)

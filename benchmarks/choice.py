@@ -22,7 +22,6 @@ from scipy.stats import spearmanr
 from benchmarks.data_sets import SCALING
 from benchmarks.search import TILE_GROUPS, lay_out_tiles
 from fomoad.data import dataset
-from fomoad.data.info_file import read_info
 from fomoad.data.label_names import anomalous_flags, kept_label_names
 from fomoad.data.npy_file import ChosenRows
 from fomoad.data.pixel_images import StoredPixels
@@ -111,8 +110,7 @@ def measure(folder: Path, side: int, share: float, out: Path) -> Measured:
     source = lay_out_tiles(folder, out / "photos" / folder.name) if is_tiles else folder
     photos = Photos(source, digest(source), SCALING, TILE_GROUPS if is_tiles else None, SEED, work)
     directory = photos.parts(side).directory
-    info = read_info(None, directory)
-    train, test = (dataset.open_split(directory, name, SCALING, info) for name in ("train", "test"))
+    train, test = (dataset.open_split(directory, name, SCALING) for name in ("train", "test"))
     assert train.images is not None
     assert test.images is not None
     anomalous = np.array(anomalous_flags(test.labels, kept_label_names(directory)), bool)

@@ -17,7 +17,6 @@ import numpy as np
 from benchmarks.thresholds import fit_rows
 from fomoad.backbones.weights import find_weights
 from fomoad.data import dataset
-from fomoad.data.info_file import read_info
 from fomoad.data.label_names import anomalous_flags, kept_label_names
 from fomoad.features.extractor import extractor
 from fomoad.metrics import image_metrics
@@ -30,8 +29,7 @@ SHARES = (0.0, 0.01, 0.02, 0.05)
 
 def read(settings: TrainSettings, directory: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The features of the training images, of the test images, and which of these are anomalous."""
-    info = read_info(None, directory)
-    splits = [dataset.open_split(directory, name, settings.image_input_scaling, info) for name in ("train", "test")]
+    splits = [dataset.open_split(directory, name, settings.image_input_scaling) for name in ("train", "test")]
     weights = find_weights(settings.backbone, settings.weights, settings.weights_resolution, settings.target_device)
     features = models.build_features(settings, splits[0].images, weights)
     extract = extractor(features)

@@ -11,7 +11,6 @@ from PIL import Image
 from sklearn.cluster import KMeans
 
 from fomoad.data import dataset, import_images
-from fomoad.data.info_file import read_info
 from fomoad.data.label_names import anomalous_flags, kept_label_names
 from fomoad.data.samples import generate
 from fomoad.data.scaling import DEFAULT_SCALING
@@ -67,7 +66,7 @@ class TestImages:
 
 def read_test(directory: Path, scaling: str = SCALING) -> TestImages:
     """The test half of a data directory, its images scaled so."""
-    split = dataset.open_split(directory, "test", scaling, read_info(None, directory))
+    split = dataset.open_split(directory, "test", scaling)
     assert split.images is not None
     images = np.concatenate([batch for _, batch in split.images.batches()])
     anomalous = np.array(anomalous_flags(split.labels, kept_label_names(directory)), bool)

@@ -21,7 +21,6 @@ from fomoad.backbones.architectures import ARCHITECTURES
 from fomoad.backbones.graph import Network, Ranges
 from fomoad.backbones.weights import Weights
 from fomoad.data import dataset, scaling
-from fomoad.data.info_file import read_info
 from fomoad.features.pooling import STOCK_POOLING, Features
 from fomoad.quantization import calibration, equalization
 from fomoad.scorers.standardisation import Moments, Standardisation, standardisation
@@ -108,7 +107,7 @@ def open_case(directory: Path, weights: Path, images: int) -> Case:
 
 def read(directory: Path, split: dataset.SplitName, count: int) -> Array:
     """Images of a split, at most `count`, spread over it."""
-    images = dataset.open_split(directory, split, scaling.DEFAULT_SCALING, read_info(None, directory)).images
+    images = dataset.open_split(directory, split, scaling.DEFAULT_SCALING).images
     assert images is not None
     count = min(count, len(images))
     return images.rows(np.arange(count) * len(images) // count)

@@ -28,7 +28,6 @@ from benchmarks.data_sets import SCALING, SIZE, Varieties, read_test, write_tile
 from benchmarks.thresholds import fit_rows, in_batches
 from fomoad.backbones.weights import find_weights
 from fomoad.data import dataset, import_images
-from fomoad.data.info_file import read_info
 from fomoad.data.samples import generate
 from fomoad.features.extractor import extractor
 from fomoad.maintenance import martingale, rate
@@ -208,7 +207,7 @@ def _scores(directory: Path, scoring: str, arguments: argparse.Namespace) -> Sco
     settings = TrainSettings(
         scoring_function=scoring, weights=weights, weights_resolution=resolution, image_input_scaling=SCALING
     )
-    split = dataset.open_split(directory, "train", SCALING, read_info(None, directory))
+    split = dataset.open_split(directory, "train", SCALING)
     images, samples = split.images, np.array(split.ids)
     assert images is not None
     found = find_weights(settings.backbone, weights, settings.weights_resolution, settings.target_device)

@@ -28,7 +28,6 @@ from benchmarks import anomalib_peer, data_sets, processes, references
 from fomoad.backbones.graph import Convolution, Network
 from fomoad.backbones.weights import find_weights
 from fomoad.data import dataset
-from fomoad.data.info_file import read_info
 from fomoad.export import tflite
 from fomoad.export.trace import Exported
 from fomoad.features import extractor
@@ -119,7 +118,7 @@ def write_inputs(place: Place) -> None:
 
 def training_images(directory: Path) -> dataset.Images:
     """The training half of a data directory."""
-    images = dataset.open_split(directory, "train", data_sets.SCALING, read_info(None, directory)).images
+    images = dataset.open_split(directory, "train", data_sets.SCALING).images
     assert images is not None
     return images
 

@@ -25,7 +25,6 @@ from benchmarks.thresholds import in_batches
 from fomoad.backbones import load
 from fomoad.backbones.weights import Weights, find_weights
 from fomoad.data import dataset
-from fomoad.data.info_file import read_info
 from fomoad.export.output_directory import METADATA_FILE
 from fomoad.features import extractor
 from fomoad.features.pooling import Features, Pooling
@@ -190,7 +189,7 @@ def measure_references(data: str, directory: Path, settings: TrainSettings, seed
 
 def _training_images(directory: Path, settings: TrainSettings) -> tuple[dataset.Split, dataset.Images, Weights]:
     """The training half of a data directory, its images, and the weights to see them with."""
-    split = dataset.open_split(directory, "train", SCALING, read_info(None, directory))
+    split = dataset.open_split(directory, "train", SCALING)
     assert split.images is not None
     found = find_weights(settings.backbone, settings.weights, settings.weights_resolution, settings.target_device)
     return split, split.images, found

@@ -17,7 +17,6 @@ import numpy as np
 
 from fomoad.backbones.weights import find_weights
 from fomoad.data import dataset
-from fomoad.data.info_file import read_info
 from fomoad.data.label_names import anomalous_flags
 from fomoad.data.scaling import DEFAULT_SCALING
 from fomoad.evaluation import objectives
@@ -219,8 +218,7 @@ def fit_rows(settings: TrainSettings, features: np.ndarray, samples: np.ndarray 
 
 def read(settings: TrainSettings, directory: Path, cache: Path | None) -> Labelled:
     """Both splits of a data directory as features."""
-    info = read_info(None, directory)
-    splits = [dataset.open_split(directory, name, settings.image_input_scaling, info) for name in ("train", "test")]
+    splits = [dataset.open_split(directory, name, settings.image_input_scaling) for name in ("train", "test")]
     parts = [(split, split.images) for split in splits if split.images]
     known = [anomalous_flags(split.labels) for split, _ in parts]
     kept = [None if cache is None else cache / f"{directory.name}-{settings.scorer()}-{kind}.npy" for kind in FILES]
@@ -254,7 +252,7 @@ def in_batches(extract: Extract, images: np.ndarray) -> np.ndarray:
 
 def features_of(settings: TrainSettings, directory: Path) -> np.ndarray:
     """The features (n, rows, columns, D) of a data directory's training images."""
-    images = dataset.open_split(directory, "train", settings.image_input_scaling, read_info(None, directory)).images
+    images = dataset.open_split(directory, "train", settings.image_input_scaling).images
     assert images is not None
     weights = find_weights(settings.backbone, settings.weights, settings.weights_resolution, settings.target_device)
     extract = extractor(build_features(settings, images, weights))

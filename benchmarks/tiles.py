@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from fomoad.backbones.weights import find_weights
 from fomoad.data import dataset, import_images
-from fomoad.data.info_file import read_info
 from fomoad.data.label_names import anomalous_flags, kept_label_names
 from fomoad.features.extractor import extractor
 from fomoad.features.store import FeatureSource
@@ -51,10 +50,7 @@ def sizes(split: dataset.Split) -> NDArray[np.float64]:
 
 def measure(directory: Path, settings: TrainSettings) -> dict[str, Any]:
     """The figures of one data directory."""
-    info = read_info(None, directory)
-    train, test = (
-        dataset.open_split(directory, name, settings.image_input_scaling, info) for name in ("train", "test")
-    )
+    train, test = (dataset.open_split(directory, name, settings.image_input_scaling) for name in ("train", "test"))
     weights = find_weights(settings.backbone, settings.weights, settings.weights_resolution, settings.target_device)
     features = build_features(settings, train.images, weights)
     extract = extractor(features)

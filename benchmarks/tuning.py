@@ -21,7 +21,6 @@ from scipy.stats import spearmanr
 
 from benchmarks import data_sets
 from fomoad.data import dataset, import_images
-from fomoad.data.info_file import read_info
 from fomoad.features.store import FeatureSource, StoredFeatures
 from fomoad.metrics import image_metrics
 from fomoad.settings import ScoringFunction, TrainSettings
@@ -104,7 +103,7 @@ def measure(name: str, directory: Path, settings: TrainSettings) -> Row:
     made = [trial.judge(recipe) for recipe in tried]
     widest = Widest.of(settings, data, tried)
     limit = settings.memory_limit * 2**20
-    split = dataset.open_split(directory, "test", data_sets.SCALING, read_info(None, directory))
+    split = dataset.open_split(directory, "test", data_sets.SCALING)
     assert split.images is not None
     anomalous = data_sets.read_test(directory).anomalous
     every = FeatureSource(data.images, widest.extract, limit)

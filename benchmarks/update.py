@@ -25,7 +25,6 @@ from benchmarks.monitor import CHANGES, data_sets
 from benchmarks.thresholds import fit_rows, in_batches
 from fomoad.backbones.weights import find_weights
 from fomoad.data import dataset
-from fomoad.data.info_file import read_info
 from fomoad.features.extractor import extractor
 from fomoad.maintenance.update import Features, adapt, threshold_of
 from fomoad.metrics import image_metrics
@@ -160,7 +159,7 @@ def _auroc(scorer: Scorer, rows: Rows) -> float:
 
 
 def _rows(settings: TrainSettings, directory: Path, shifts: list[str]) -> Rows:
-    images = dataset.open_split(directory, "train", SCALING, read_info(None, directory)).images
+    images = dataset.open_split(directory, "train", SCALING).images
     assert images is not None
     weights = find_weights(settings.backbone, settings.weights, settings.weights_resolution)
     extract = extractor(build_features(settings, images, weights))

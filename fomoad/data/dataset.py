@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fomoad.data import scaling
-from fomoad.data.info_file import Info
+from fomoad.data.info_file import Info, read_info
 from fomoad.data.label_file import read_labels, read_row_list
 from fomoad.data.npy_file import ArrayFile, ArrayInMemory, ChosenRows, Rows, open_array
 from fomoad.data.tiles import PhotoRows, Tiling
@@ -115,13 +115,17 @@ class Split:
         return min(max(int(width) / int(height), 1 / MOST_OBLONG), MOST_OBLONG)
 
 
-def open_split(directory: Path, name: SplitName, image_scaling: str, info: Info) -> Split:
+def open_split(directory: Path, name: SplitName, image_scaling: str, info: Info | None = None) -> Split:
     """Open one split of a data directory. An empty test split has `images` None.
+
+    `info` is that of the directory's own info file where none is given.
 
     Raises UserError for every file that is missing, damaged or does not fit the others.
     """
     if not directory.is_dir():
         raise UserError(f"The data directory {directory} does not exist: give the folder that holds X_split_train.npy.")
+    if info is None:
+        info = read_info(None, directory)
     if info.scaling not in (None, image_scaling):
         raise UserError(
             f"The info file of {directory} says that its images are scaled {info.scaling}, not {image_scaling}: "

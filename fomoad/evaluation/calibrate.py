@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fomoad.data import dataset
-from fomoad.data.info_file import read_info
 from fomoad.data.label_names import LabelNames, anomalous_flags, kept_label_names
 from fomoad.errors import UserError
 from fomoad.evaluation import objectives
@@ -44,7 +43,7 @@ def run(
         metadata = read_metadata(models / METADATA_FILE)
         check_files(models, metadata)
         image_scaling = metadata.input.scaling
-        split = dataset.open_split(data_directory, "test", image_scaling, read_info(None, data_directory))
+        split = dataset.open_split(data_directory, "test", image_scaling)
         if split.images is None:
             raise UserError(f"{data_directory} has no test images: calibration needs good and defective ones.")
         if split.tiling != metadata.input.tiles:

@@ -14,7 +14,6 @@ from pydantic import BaseModel, Field, ValidationError
 import fomoad
 from fomoad.backbones.weights import find_weights
 from fomoad.data import dataset, ignore_mask
-from fomoad.data.info_file import read_info
 from fomoad.data.pixel_images import StoredPixels
 from fomoad.detection.summary import ALL
 from fomoad.errors import UserError
@@ -182,7 +181,7 @@ def _figures(metadata: AnomalyMetadata) -> Figures:
 def _thumbnails(row: Row) -> tuple[bytes, ...]:
     """Some training images, from the first to the last."""
     scaling = row.parameters.settings.image_input_scaling
-    images = dataset.open_split(row.data, "train", scaling, read_info(None, row.data)).images
+    images = dataset.open_split(row.data, "train", scaling).images
     assert images is not None
     rows = np.unique(np.linspace(0, len(images) - 1, THUMBNAILS).astype(np.int64))
     pixels = StoredPixels(images, rows)

@@ -9,7 +9,6 @@ from typing import Final
 
 from fomoad.backbones.weights import find_weights
 from fomoad.data import dataset
-from fomoad.data.info_file import read_info
 from fomoad.errors import UserError
 from fomoad.parameters import Parameters
 from fomoad.settings import TrainSettings
@@ -103,7 +102,7 @@ def _row(line: int, cells: dict[str, str], folder: Path) -> Row:
     data, output = folder / cells["data"], folder / cells["output"]
     if output.resolve() == folder.resolve() or output.resolve() == data.resolve():
         raise UserError(f"the output {output} holds other files: give a folder of its own.")
-    split = dataset.open_split(data, "train", settings.image_input_scaling, read_info(None, data))
+    split = dataset.open_split(data, "train", settings.image_input_scaling)
     if split.images is None:
         raise UserError(f"{data} holds no training images.")
     find_weights(settings.backbone, settings.weights, settings.weights_resolution, settings.target_device)

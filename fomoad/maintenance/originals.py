@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fomoad.data import dataset
-from fomoad.data.info_file import read_info
 from fomoad.errors import UserError
 from fomoad.features.extractor import extractor
 from fomoad.features.store import Batch, FeatureSource, unchanged
@@ -51,7 +50,7 @@ class Originals:
 
         Raises UserError for a directory that cannot be read, and for one of another training.
         """
-        split = dataset.open_split(directory, "train", settings.image_input_scaling, read_info(None, directory))
+        split = dataset.open_split(directory, "train", settings.image_input_scaling)
         gone = [suspect.row for suspect in metadata.suspects if suspect.left_out]
         split = split.without(np.array(gone, np.int64)) if gone else split
         images = split.images

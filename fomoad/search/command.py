@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from fomoad.cluster import open as cluster
 from fomoad.data import dataset
-from fomoad.data.info_file import read_info
 from fomoad.errors import UserError
 from fomoad.progress import log
 from fomoad.search import space
@@ -97,7 +96,7 @@ def _sides(photos: Path, text: str | None, image_scaling: str) -> tuple[int, ...
     """
     if not (photos / "X_split_train.npy").is_file():
         return space.SIZES if text is None else space.parse_sides(text)
-    images = dataset.open_split(photos, "train", image_scaling, read_info(None, photos)).images
+    images = dataset.open_split(photos, "train", image_scaling).images
     if images is None or images.shape[0] != images.shape[1]:
         raise UserError(f"{photos} holds no square training images, which a search needs: import the photos again.")
     if text is not None and space.parse_sides(text) != (images.shape[0],):

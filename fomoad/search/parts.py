@@ -139,7 +139,7 @@ def open_parts(directory: Path, image_scaling: str, seed: int, work: Path) -> Pa
     chosen = (order[: cut // 2], order[cut // 2 : cut])
     selection, held = (_made(train, np.sort(half), seed) for half in chosen)
     rest = _write_rest(train, np.sort(order[cut:]), directory, work)
-    split = dataset.open_split(rest, "train", image_scaling, read_info(None, rest))
+    split = dataset.open_split(rest, "train", image_scaling)
     assert split.images is not None
     return Parts(rest, split.images, split.ids, selection, held, selection)
 

@@ -105,7 +105,7 @@ def test_info_file_ids_names_and_masks(tmp_path: Path) -> None:
     (tmp_path / "train_input.json").write_text(json.dumps({"classes": ["scratch", "good"], "new key": [1]}))
     (tmp_path / "sample_id_details.json").write_text(json.dumps({"train": [], "validation": [7, 7, 8, 9, 10, 11]}))
     (tmp_path / "sample_file_names.json").write_text(json.dumps({"validation": [f"{i} ü.png" for i in range(6)]}))
-    split = dataset.open_split(tmp_path, "test", "-1..1", read_info(None, tmp_path))
+    split = dataset.open_split(tmp_path, "test", "-1..1")
     assert split.labels[:2] == ["scratch", "good"]
     assert split.ids == ["7", "7", "8", "9", "10", "11"]
     assert split.file_names[5] == "5 ü.png"
