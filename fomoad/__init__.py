@@ -4,18 +4,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from fomoad.api import AnomalyDetector, load
+    from fomoad.api.detector import AnomalyDetector, load
+    from fomoad.api.prediction import Box, Prediction
     from fomoad.errors import NotFittedError, UserError
-    from fomoad.prediction import Box, Prediction
 
 __version__ = "0.1.0"
 __all__ = ["AnomalyDetector", "Box", "NotFittedError", "Prediction", "UserError", "__version__", "load"]
 
 _HOMES: Final = {
-    "AnomalyDetector": "api",
-    "load": "api",
-    "Box": "prediction",
-    "Prediction": "prediction",
+    "AnomalyDetector": "api.detector",
+    "load": "api.detector",
+    "Box": "api.prediction",
+    "Prediction": "api.prediction",
     "NotFittedError": "errors",
     "UserError": "errors",
 }

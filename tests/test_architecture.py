@@ -11,7 +11,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"cluster", "coreset", "data", "export", "state_file"}),
     frozenset({"backbones", "defects", "device", "inference", "scorers", "settings"}),
     frozenset({"features", "metadata", "metrics", "parameters", "quantization"}),
-    frozenset({"detection", "prediction"}),
+    frozenset({"detection"}),
     frozenset({"doctor", "evaluation", "training"}),
     frozenset({"fleet", "maintenance", "search"}),
     frozenset({"tracking"}),

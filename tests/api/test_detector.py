@@ -16,10 +16,11 @@ import sklearn.base
 from PIL import Image
 
 import fomoad
-from fomoad import api, cli, extras, progress
+from fomoad import cli, extras, progress
+from fomoad.api import detector as module
 from fomoad.settings import TrainSettings
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SIDE = 32
 SETTINGS = {"scoring_function": "patchcore", "layers": 1, "sampling_ratio": 0.5, "seed": 3}
 
@@ -54,7 +55,7 @@ def test_the_examples_of_the_documentation_run(monkeypatch: pytest.MonkeyPatch, 
     """And print nothing: as in a program that has not asked to hear more."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(progress.LOGGER, "handlers", [])
-    result = doctest.testmod(api, extraglobs={"fomoad": fomoad})
+    result = doctest.testmod(module, extraglobs={"fomoad": fomoad})
     assert result.attempted >= 10
     assert result.failed == 0
 

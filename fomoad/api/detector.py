@@ -1,4 +1,4 @@
-"""The public Python API: a detector that is fitted to good images, scores new ones, and is saved and loaded."""
+"""A detector that is fitted to good images, scores new ones, and is saved and loaded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from typing_extensions import Self
 
-from fomoad import extras, prediction, state_file
+from fomoad import extras, state_file
+from fomoad.api import prediction
+from fomoad.api.prediction import Prediction
 from fomoad.data import dataset, import_images
 from fomoad.data.label_names import LabelNames
 from fomoad.data.tiles import OVERLAP
@@ -29,7 +31,6 @@ from fomoad.inference.image_paths import image_paths
 from fomoad.inference.model import FORMATS, read_file
 from fomoad.inference.predict import Detector
 from fomoad.parameters import Parameters, read_parameters
-from fomoad.prediction import Prediction
 from fomoad.progress import log
 from fomoad.settings import TrainSettings
 from fomoad.training import train

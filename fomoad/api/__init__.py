@@ -1,0 +1,1 @@
+"""The public Python API: a detector, and what it says of images."""
